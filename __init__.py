@@ -1,0 +1,5 @@
+"""Equipoise: train physical energy networks in place."""
+
+__all__ = ["__version__"]
+
+__version__ = "0.1.0"

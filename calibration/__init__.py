@@ -1,0 +1,1 @@
+"""Measuring, fitting and applying the imperfections of analog boards."""

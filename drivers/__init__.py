@@ -1,0 +1,1 @@
+"""Host side of each substrate: transports, framing, drivers, device addresses."""

@@ -1,0 +1,1 @@
+"""The substrate as digital hardware: bilinear neurons, rank-channel lanes, sequencer, link (Amaranth)."""

@@ -1,0 +1,1 @@
+"""Link of the gateware: framing, command processor, UART."""

@@ -1,0 +1,1 @@
+"""Training on a substrate: diffusion, estimators, optimisers, trainer, runs, reports, command line."""

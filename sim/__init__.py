@@ -1,0 +1,1 @@
+"""Simulated substrates: golden model, float model, the gateware in Verilator under cocotb."""

@@ -1,0 +1,1 @@
+"""The shared vocabulary: networks, parameters, number formats, phases, the Substrate interface, errors."""

@@ -1,0 +1,120 @@
+"""The one interface of everything that can be trained."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .network import Network
+from .parameters import Parameters
+from .phases import Estimator, Minibatch, Result, Schedule
+
+__all__ = ["Identity", "Substrate"]
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What a device is and what it can do; recorded with every run.
+
+    Attributes
+    ----------
+    address
+        The address it was opened by.
+    kind
+        ``gateware``, ``golden``, ``float``, ``analog``, ...
+    uid
+        Identifies the one physical device, as far as it can.
+    build
+        Identifies what runs on it (a bitstream's build id, a model's version).
+    batch_limit
+        Largest minibatch of one run, for the configured network where that matters.
+    estimators
+        Phase schedules it can run.
+    thermal
+        Whether it has Langevin noise.
+    deterministic
+        Whether a run is a pure function of parameters, minibatch, schedule and seed.
+    details
+        Anything else worth recording (geometry, formats, clock); JSON values only.
+    """
+
+    address: str
+    kind: str
+    uid: str
+    build: str
+    batch_limit: int
+    estimators: tuple[Estimator, ...] = tuple(Estimator)
+    thermal: bool = True
+    deterministic: bool = True
+    details: dict[str, Any] = field(default_factory=dict)
+
+
+class Substrate(ABC):
+    """A device that holds a network and can run minibatches through the phases.
+
+    Use it as a context manager. Call order: :meth:`configure`, :meth:`write`, then :meth:`run` and
+    :meth:`write` in turn. A method either does what it says or raises an
+    :class:`~equipoise.substrate.errors.EquipoiseError`; stale or invented values are never returned.
+    """
+
+    @property
+    @abstractmethod
+    def identity(self) -> Identity:
+        """What the device is and can do."""
+
+    @abstractmethod
+    def configure(self, network: Network) -> None:
+        """Lay out ``network`` on the device. Parameters must be written afterwards.
+
+        Raises
+        ------
+        CapabilityError
+            If the network does not fit, naming the limit and the need.
+        """
+
+    @abstractmethod
+    def write(self, parameters: Parameters) -> None:
+        """Load parameters, rounded to the device's formats.
+
+        Raises
+        ------
+        ParameterError
+            If a value does not fit its format, naming coupling or module.
+        """
+
+    @abstractmethod
+    def read(self) -> Parameters:
+        """Read back the parameters that the device holds, as the device rounded them."""
+
+    @abstractmethod
+    def run(self, minibatch: Minibatch, schedule: Schedule) -> Result:
+        """Run a minibatch through the phases of ``schedule``."""
+
+    @abstractmethod
+    def states(self) -> dict[str, NDArray[np.float64]]:
+        """States at the end of the last run, as far as the device still holds them.
+
+        Returns ``free`` (end of the free phase) and ``last`` (end of the last phase), each (C, N), for the C
+        samples worked on last.
+        """
+
+    @abstractmethod
+    def health(self) -> dict[str, int | float]:
+        """Counters of the device and its link since it was opened, by name."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Release the device. May be called twice."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
