@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import Enum
+from enum import StrEnum
 from math import isfinite
 
 import numpy as np
@@ -16,7 +16,7 @@ from .parameters import Parameters
 __all__ = ["Estimator", "Minibatch", "Result", "Saturations", "Schedule"]
 
 
-class Estimator(str, Enum):
+class Estimator(StrEnum):
     """Which phases run, and which two states are contrasted."""
 
     FREE = "free"

@@ -1,0 +1,46 @@
+"""The host port: how the command processor reaches registers and memories, and starts a run."""
+
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+__all__ = ["READ_LATENCY", "HostPort"]
+
+READ_LATENCY = 3
+"""Clock cycles from ``read`` to valid ``read_data``, for every space."""
+
+
+class HostPort(wiring.Signature):
+    """Access to the spaces of :mod:`equipoise.substrate.protocol`, from the side of the command processor.
+
+    The initiator checks addresses; a target may do anything on one out of range. Memories are reached only
+    while ``busy`` is low. One access at a time: after ``read``, the address is held until the data is taken.
+
+    Attributes
+    ----------
+    space, row, word
+        Code of the space, row, and word within the row.
+    write, write_data
+        Strobe for one cycle; 2-byte spaces take the low 16 bits.
+    read, read_data
+        Strobe for one cycle; the data is valid, for one cycle at least, ``READ_LATENCY`` cycles later.
+        2-byte spaces answer in the low 16 bits.
+    start
+        Strobe for one cycle: start the run that the registers describe.
+    busy
+        High from the cycle after ``start`` until the run is done.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(
+            {
+                "space": Out(4),
+                "row": Out(16),
+                "word": Out(6),
+                "write": Out(1),
+                "write_data": Out(32),
+                "read": Out(1),
+                "read_data": In(32),
+                "start": Out(1),
+                "busy": In(1),
+            }
+        )
