@@ -3,7 +3,7 @@
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-__all__ = ["READ_LATENCY", "HostPort"]
+__all__ = ["READ_LATENCY", "HostPort", "SpacePort"]
 
 READ_LATENCY = 3
 """Clock cycles from ``read`` to valid ``read_data``, for every space."""
@@ -42,5 +42,30 @@ class HostPort(wiring.Signature):
                 "read_data": In(32),
                 "start": Out(1),
                 "busy": In(1),
+            }
+        )
+
+
+class SpacePort(wiring.Signature):
+    """What a part of the device sees of the host port: the same, less what concerns runs.
+
+    Attributes
+    ----------
+    space, row, word, write, write_data, read_data
+        As in :class:`HostPort`.
+    busy
+        A run is under way: the memories belong to it, not to the host.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(
+            {
+                "space": Out(4),
+                "row": Out(16),
+                "word": Out(6),
+                "write": Out(1),
+                "write_data": Out(32),
+                "read_data": In(32),
+                "busy": Out(1),
             }
         )

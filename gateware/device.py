@@ -1,0 +1,53 @@
+"""Device: link and core, between two byte streams."""
+
+from amaranth.hdl import Module
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out, connect, flipped
+
+from ..substrate.formats import FORMATS
+from ..substrate.geometry import Geometry
+from ..substrate.protocol import Hello
+from .core import Core
+from .link.link import Link
+
+__all__ = ["Device"]
+
+
+class Device(wiring.Component):
+    """A whole device: everything that is the same on all boards and in the simulation.
+
+    Parameters
+    ----------
+    geometry
+        Sizes.
+    build, board
+        Build id and board id, 8 bytes each, for HELLO.
+    clock
+        Clock frequency in Hz, for HELLO.
+    buffer
+        Bytes that the link takes in while the device is busy.
+
+    Attributes
+    ----------
+    rx, tx
+        Bytes from and to the host.
+    """
+
+    def __init__(self, geometry: Geometry, *, build: bytes, board: bytes, clock: int, buffer: int = 4096) -> None:
+        self._hello = Hello(build, board, clock, buffer, geometry, FORMATS)
+        super().__init__({"rx": In(stream.Signature(8)), "tx": Out(stream.Signature(8))})
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.submodules.link = link = Link(self._hello)
+        m.submodules.core = core = Core(self._hello.geometry, self._hello.formats)
+        connect(m, flipped(self.rx), link.rx)
+        connect(m, link.tx, flipped(self.tx))
+        connect(m, link.port, core.port)
+        m.d.comb += [
+            core.frames.eq(link.frames),
+            core.crc_errors.eq(link.crc_errors),
+            core.framing_errors.eq(link.framing_errors),
+            core.replays.eq(link.replays),
+        ]
+        return m

@@ -1,0 +1,250 @@
+"""Neuron unit: the states of one sample context, and the arithmetic that moves a neuron each cycle."""
+
+from amaranth.hdl import Const, Module, Mux, Signal, signed
+from amaranth.lib import wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+
+from ..substrate.formats import Formats
+from ..substrate.geometry import Geometry
+from .arithmetic import clip, round_shift, saturate
+from .hostport import SpacePort
+from .noise import NoiseGenerator
+from .passes import Bank, Beat, Op, Phase
+
+__all__ = ["NEURON_STAGES", "PUSH_STAGE", "NeuronUnit"]
+
+PUSH_STAGE = 6
+"""Stage of the beat at which the sum of the products over the lanes is taken in."""
+
+NEURON_STAGES = 12
+"""Pipeline stages: beats 0 (addresses) to 11 (state written back)."""
+
+
+class NeuronUnit(wiring.Component):
+    """Bilinear neurons with leak and quartic term, one context's worth (``docs/arithmetic.md``, Force and Move).
+
+    A force pass brings one product sum a cycle; at the last end of a neuron, the neuron moves. Five multipliers:
+    square, quartic, leak, nudge, noise.
+
+    Parameters
+    ----------
+    geometry, formats
+        Sizes and number formats.
+
+    Attributes
+    ----------
+    op, bank, phase
+        What the pass does, where it reads states from, and in which phase it is.
+    selected, active
+        Whether loads are for this context, and whether it holds a sample.
+    beats
+        The beat at each stage of the pipeline.
+    word
+        At beat 1, the word to load: a bias or, from the sample buffer, a clamped state or a target.
+    stiffness, quartic
+        At beat 1, of that neuron.
+    products
+        Sum over lanes of weight x drive, at beat ``PUSH_STAGE``.
+    beta
+        Signed strength of the nudge: 0 in the free phase.
+    dt_shift, amplitude
+        Step and noise amplitude of the run.
+    load_noise, warm_noise, seed, sample
+        Start the noise stream of a sample and phase; step it without a neuron.
+    state
+        State of the neuron of beat 1.
+    force_size
+        |F| in state steps, at beat 11, when ``moved``.
+    moved
+        A neuron of an active context is being moved, at beat 11.
+    state_clip, force_clips
+        Saturations of the neuron at beat 11.
+    port
+        Host access to the stored states.
+    stored, stored_free
+        What the host reads.
+    """
+
+    def __init__(self, geometry: Geometry, formats: Formats) -> None:
+        self._geometry, self._formats = geometry, formats
+        product = 2 * formats.bus.width + geometry.lanes.bit_length()
+        super().__init__(
+            {
+                "op": In(Op),
+                "bank": In(Bank),
+                "phase": In(Phase),
+                "selected": In(1),
+                "active": In(1),
+                "beats": In(Beat(geometry)).array(NEURON_STAGES),
+                "word": In(16),
+                "stiffness": In(signed(formats.site.width)),
+                "quartic": In(signed(formats.site.width)),
+                "products": In(signed(product)),
+                "beta": In(signed(formats.beta.width)),
+                "dt_shift": In(4),
+                "amplitude": In(formats.amplitude.width - 1),
+                "load_noise": In(1),
+                "warm_noise": In(1),
+                "seed": In(64),
+                "sample": In(9),
+                "state": Out(signed(formats.state.width)),
+                "force_size": Out(40),
+                "moved": Out(1),
+                "state_clip": Out(1),
+                "force_clips": Out(2),
+                "port": In(SpacePort()),
+                "stored": Out(signed(formats.stored.width)),
+                "stored_free": Out(signed(formats.stored.width)),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        formats, beats, op = self._formats, self.beats, self.op
+        moving = op == Op.FORCE
+
+        moved, free_read, state_read = self._states(m)
+        stored = Signal(signed(formats.stored.width))
+        with m.Switch(self.bank):
+            with m.Case(Bank.STATE):
+                m.d.comb += stored.eq(state_read.data)
+            with m.Case(Bank.FREE):
+                m.d.comb += stored.eq(free_read.data)
+        m.d.comb += self.state.eq(round_shift(stored, formats.guard))
+
+        bias, target = self._site(m)
+
+        m.submodules.noise = noise = NoiseGenerator()
+        drawn = moving & beats[6].valid & beats[6].last & (self.amplitude != 0)
+        m.d.comb += [
+            noise.load.eq(self.load_noise),
+            noise.seed.eq(self.seed),
+            noise.sample.eq(self.sample),
+            noise.phase.eq(self.phase.as_value()),
+            noise.step.eq(drawn | self.warm_noise),
+        ]
+        with m.If(moving):
+            self._move(m, stored, bias, target, noise.xi, moved)
+        takes = moving & beats[11].valid & beats[11].last & self.active
+        m.d.comb += self.moved.eq(takes)
+        return m
+
+    def _states(self, m: Module):
+        """Both banks of states. A free phase writes both, so that the nudged phases find its end in the second."""
+        formats, beats, op = self._formats, self.beats, self.op
+        depth = self._geometry.neurons
+        m.submodules.states = states = Memory(shape=signed(formats.stored.width), depth=depth, init=[])
+        m.submodules.free_states = free_states = Memory(shape=signed(formats.stored.width), depth=depth, init=[])
+        state_read, free_read = states.read_port(), free_states.read_port()
+        for read in (state_read, free_read):
+            m.d.comb += [
+                read.addr.eq(Mux(self.port.busy, beats[0].neuron, self.port.row)),
+                read.en.eq(1),
+            ]
+        m.d.comb += [self.stored.eq(state_read.data), self.stored_free.eq(free_read.data)]
+
+        moved = Signal(signed(formats.stored.width))
+        loading = op == Op.LOAD_STATE
+        move = (op == Op.FORCE) & beats[11].valid & beats[11].last
+        write = (loading & self.selected & beats[1].valid) | move
+        for memory, enabled in ((states, Const(1)), (free_states, loading | (self.phase == Phase.FREE))):
+            port = memory.write_port()
+            m.d.comb += [
+                port.addr.eq(Mux(loading, beats[1].neuron, beats[11].neuron)),
+                port.data.eq(Mux(loading, self.word.as_signed() << formats.guard, moved)),
+                port.en.eq(write & enabled),
+            ]
+        return moved, free_read, state_read
+
+    def _site(self, m: Module):
+        """Bias and target of the context's sample, at beat 1."""
+        formats, beats, depth = self._formats, self.beats, self._geometry.neurons
+        values = []
+        for name, fixed, op in (("biases", formats.site, Op.LOAD_BIAS), ("targets", formats.state, Op.LOAD_TARGET)):
+            m.submodules[name] = memory = Memory(shape=signed(fixed.width), depth=depth, init=[])
+            read, write = memory.read_port(), memory.write_port()
+            m.d.comb += [
+                read.addr.eq(beats[0].neuron),
+                read.en.eq(self.op == Op.FORCE),
+                write.addr.eq(beats[1].neuron),
+                write.data.eq(self.word),
+                write.en.eq((self.op == op) & self.selected & beats[1].valid),
+            ]
+            values.append(read.data)
+        return values
+
+    def _move(self, m: Module, stored, bias, target, xi, moved) -> None:
+        """The pipeline from a neuron's state at beat 1 to its next state at beat 11."""
+        formats, beats = self._formats, self.beats
+        fraction = formats.stored.fraction
+        state_fraction, site_fraction = formats.state.fraction, formats.site.fraction
+
+        def delay(value, cycles: int, name: str):
+            for cycle in range(cycles):
+                later = Signal.like(value, name=f"{name}_{cycle}")
+                m.d.sync += later.eq(value)
+                value = later
+            return value
+
+        def stage(shape, name: str, value):
+            register = Signal(shape, name=name)
+            m.d.sync += register.eq(value)
+            return register
+
+        # Stage 1 to 2.
+        state = stage(signed(formats.state.width), "state_2", self.state)
+        stiffness = stage(signed(formats.site.width), "stiffness_2", self.stiffness)
+        quartic = stage(signed(formats.site.width), "quartic_2", self.quartic)
+        target = stage(signed(formats.state.width), "target_2", target)
+
+        # Leak: s (stiffness + quartic s^2).
+        square_3 = stage(signed(2 * formats.state.width), "square_3", state * state)
+        square_4 = stage(
+            signed(formats.bus.width), "square_4", round_shift(square_3, 2 * state_fraction - formats.bus.fraction)
+        )
+        quartic_4, stiffness_5 = delay(quartic, 2, "quartic"), delay(stiffness, 3, "stiffness")
+        bend_5 = stage(signed(formats.site.width + formats.bus.width), "bend_5", quartic_4 * square_4)
+        shift = site_fraction + formats.bus.fraction - formats.slope.fraction
+        slope, slope_over = saturate(round_shift(bend_5 + (stiffness_5 << formats.bus.fraction), shift), formats.slope)
+        slope_6 = stage(signed(formats.slope.width), "slope_6", slope)
+        slope_clip_10 = delay(slope_over, 5, "slope_clip")
+        leak_7 = stage(
+            signed(formats.state.width + formats.slope.width), "leak_7", delay(state, 4, "state") * slope_6
+        )
+        shift = state_fraction + formats.slope.fraction - fraction
+        leak_8 = stage(leak_7.shape(), "leak_8", round_shift(leak_7, shift))
+
+        # Nudge: +-beta (target - s).
+        miss, miss_over = saturate(target - state, formats.state)
+        nudged = beats[2].output & (self.phase != Phase.FREE)
+        miss_3 = stage(signed(formats.state.width), "miss_3", Mux(nudged, miss, 0))
+        miss_clip_10 = delay(miss_over & nudged, 8, "miss_clip")
+        nudge_4 = stage(signed(formats.state.width + formats.beta.width), "nudge_4", miss_3 * self.beta)
+        shift = state_fraction + formats.beta.fraction - fraction
+        nudge_8 = delay(stage(signed(27), "nudge_5", round_shift(nudge_4, shift)), 3, "nudge")
+
+        # Push: over the lanes and the ends.
+        ends = (self._geometry.groups - 1).bit_length() + 1
+        push_7 = Signal(signed(self.products.shape().width + ends))
+        taken = Mux(beats[PUSH_STAGE].empty, 0, self.products)
+        m.d.sync += push_7.eq(Mux(beats[PUSH_STAGE].first, 0, push_7) + taken)
+        shift = formats.weight.fraction + formats.bus.fraction - fraction
+        bias_7 = delay(bias, 6, "bias")
+        push_8 = stage(
+            signed(42), "push_8", round_shift(push_7, shift) + (bias_7 << (fraction - formats.site.fraction))
+        )
+
+        # Noise: the word is taken at stage 6.
+        noise_9 = stage(signed(xi.shape().width + formats.amplitude.width), "noise_9", xi * self.amplitude)
+        noise_10 = stage(signed(27), "noise_10", round_shift(noise_9, formats.amplitude.fraction))
+
+        # Force and move.
+        force_9 = stage(signed(43), "force_9", push_8 - leak_8 + nudge_8)
+        step_10 = stage(signed(43), "step_10", round_shift(force_9, self.dt_shift))
+        size_10 = stage(40, "size_10", Mux(force_9 < 0, -force_9, force_9) >> formats.guard)
+        m.d.sync += self.force_size.eq(size_10)
+        stored_10 = delay(stored, 9, "stored")
+        bounded, over = clip(stored_10 + step_10 + noise_10, formats.rail)
+        m.d.sync += [moved.eq(bounded), self.state_clip.eq(over)]
+        m.d.sync += self.force_clips.eq(slope_clip_10 + miss_clip_10)

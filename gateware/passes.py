@@ -1,0 +1,106 @@
+"""What the sequencer tells the datapath: passes, and the beats that stream through one."""
+
+from amaranth.lib import data, enum
+
+from ..substrate.geometry import Geometry
+
+__all__ = ["Bank", "Beat", "Op", "Order", "Phase"]
+
+
+class Op(enum.Enum, shape=4):
+    """What a pass does with each beat. Constant from the first beat of a pass until its last has left the pipeline."""
+
+    IDLE = 0
+    PROJECT = 1
+    """Accumulate weight * state on the buses."""
+    GAIN = 2
+    """Drive = gain * bus."""
+    FORCE = 3
+    """Sum weight * opposite drive over lanes and ends, then move the neuron."""
+    CONTRAST = 4
+    """Add state * opposite drive to the weight contrast, summed over contexts."""
+    CONTRAST_GAIN = 5
+    """Add bus a * bus b of one context to the gain contrast of its level."""
+    CONTRAST_BIAS = 6
+    """Add the states of one context to the bias contrast of its level."""
+    CLEAR = 7
+    """Clear the gain and bias contrast of one level."""
+    LOAD_LEVEL = 8
+    """Take the level of a sample from the sample buffer into one context."""
+    LOAD_GAIN = 9
+    """Copy the gains of the context's level into the context."""
+    LOAD_BIAS = 10
+    """Copy the biases of the context's level into the context."""
+    LOAD_STATE = 11
+    """Take clamped states from the sample buffer into one context."""
+    LOAD_TARGET = 12
+    """Take targets from the sample buffer into one context."""
+    OUTPUT = 13
+    """Copy the output module's states of one context to the output buffer."""
+
+
+class Order(enum.Enum, shape=3):
+    """How a pass walks the tables."""
+
+    LINEAR = 0
+    """0 to count - 1."""
+    NEURONS = 1
+    """Modules, their neurons."""
+    ENDS = 2
+    """Modules, their ends."""
+    ENDS_NEURONS = 3
+    """Modules, their ends, the neurons of each."""
+    NEURONS_ENDS = 4
+    """Modules, their neurons, the ends of each."""
+
+
+class Bank(enum.Enum, shape=2):
+    """Where a pass reads free neurons' states from."""
+
+    STATE = 0
+    """The current states."""
+    FREE = 1
+    """The states at the end of the free phase."""
+    ZERO = 2
+    """Zero: the initial state."""
+
+
+class Phase(enum.Enum, shape=2):
+    """Phase of a training step; its value selects the noise stream."""
+
+    FREE = 0
+    POSITIVE = 1
+    NEGATIVE = 2
+
+
+class Beat(data.StructLayout):
+    """One micro-operation on its way through the pipeline.
+
+    Members
+    -------
+    valid
+        Whether there is one.
+    first, last
+        Whether it begins or ends an accumulation (over the neurons of an end, or the ends of a neuron).
+    empty
+        A neuron of a module without ends: it contributes no force, but must be moved.
+    output
+        Whether the neuron belongs to the output module.
+    neuron, row, group, side
+        Addresses: neuron (or plain index), weight row, channel group, side of the end.
+    """
+
+    def __init__(self, geometry: Geometry) -> None:
+        super().__init__(
+            {
+                "valid": 1,
+                "first": 1,
+                "last": 1,
+                "empty": 1,
+                "output": 1,
+                "neuron": (geometry.neurons - 1).bit_length(),
+                "row": (geometry.rows - 1).bit_length(),
+                "group": (geometry.groups - 1).bit_length(),
+                "side": 1,
+            }
+        )

@@ -1,0 +1,293 @@
+"""Sequencer: takes a minibatch through loading, phases and contrasts, one pass after the other."""
+
+from amaranth.hdl import Module, Mux, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from ..substrate.geometry import Geometry
+from ..substrate.protocol import Mode
+from .passes import Bank, Op, Order, Phase
+from .walker import WalkerCommand
+
+__all__ = ["Sequencer"]
+
+# Cycles that a pass goes on after its last step of the walk, until the last beat has left the pipeline: one more
+# than the stage at which its kind of beat writes (see lane.py and neuron.py).
+DRAIN_LOAD = 3
+DRAIN_BUS = 6
+DRAIN_MOVE = 12
+DRAIN_CONTRAST = 7
+
+WARM_UP = 64
+"""Steps of the noise generator before its first word is used."""
+
+
+class Sequencer(wiring.Component):
+    """Runs a minibatch, ``contexts`` samples at a time.
+
+    For each group of samples: load; project and drive the clamped ends; then each phase, and its contrast. A step of a
+    phase is a project, a gain and a force pass.
+
+    Parameters
+    ----------
+    geometry
+        Number of contexts, and sizes.
+
+    Attributes
+    ----------
+    start, busy
+        Start a run; high while one is under way.
+    groups, neurons, levels, batch, mode, free_steps, nudged_steps, noisy
+        Registers of the run; ``noisy`` is whether the noise amplitude is not 0.
+    go, command, done
+        Of the walker.
+    op, bank, phase, negate, fresh
+        What the pass under way does: see :mod:`.passes` and :class:`.lane.Lane`.
+    level
+        Level to be cleared, in a clearing pass.
+    context, active
+        Context that a pass serves which serves one at a time, one-hot; contexts that hold a sample.
+    sample
+        Number of the first context's sample in the minibatch.
+    first_sample, next_sample
+        Strobes: the sample buffer is to be read from the first sample, or the next.
+    load_noise, warm_noise
+        Start the noise streams; step them.
+    last_step
+        The step under way is the last of its phase.
+    relaxing, stepped
+        A relaxation step is under way; strobe at the end of each.
+    """
+
+    def __init__(self, geometry: Geometry) -> None:
+        self._geometry = geometry
+        super().__init__(
+            {
+                "start": In(1),
+                "busy": Out(1),
+                "groups": In(13),
+                "neurons": In(13),
+                "levels": In(7),
+                "batch": In(9),
+                "mode": In(2),
+                "free_steps": In(16),
+                "nudged_steps": In(16),
+                "noisy": In(1),
+                "go": Out(1),
+                "command": Out(WalkerCommand),
+                "done": In(1),
+                "op": Out(Op),
+                "bank": Out(Bank),
+                "phase": Out(Phase),
+                "negate": Out(1),
+                "fresh": Out(1),
+                "level": Out(range(geometry.levels)),
+                "context": Out(geometry.contexts),
+                "active": Out(geometry.contexts),
+                "sample": Out(9),
+                "first_sample": Out(1),
+                "next_sample": Out(1),
+                "load_noise": Out(1),
+                "warm_noise": Out(1),
+                "last_step": Out(1),
+                "relaxing": Out(1),
+                "stepped": Out(1),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        contexts = self._geometry.contexts
+        command, done = self.command, self.done
+        step, warm = Signal(16), Signal(range(WARM_UP))
+        remaining = Signal(9)
+        m.d.comb += remaining.eq(self.batch - self.sample)
+        for context in range(contexts):
+            m.d.comb += self.active[context].eq(remaining > context)
+        last_context = Signal()
+        m.d.comb += last_context.eq((self.context << 1)[:contexts] & self.active == 0)
+        next_context = self.context.rotate_left(1)
+        first_step = Signal()
+        steps = Mux(self.phase == Phase.FREE, self.free_steps, self.nudged_steps)
+        m.d.comb += [first_step.eq(step == 0), self.last_step.eq(step + 1 == steps)]
+
+        def walk(op: Op, order: Order, drain: int, **modules: int) -> None:
+            """Have the walker stream one pass, until ``done``."""
+            m.d.comb += [self.go.eq(1), self.op.eq(op), command.order.eq(order), command.drain.eq(drain)]
+            m.d.comb += [getattr(command, name).eq(value) for name, value in modules.items()]
+
+        def for_each_context(state: str, then) -> None:
+            """After a pass of one context: the same for the next, or go on."""
+            with m.If(done):
+                m.d.sync += self.context.eq(Mux(last_context, 1, next_context))
+                with m.If(last_context):
+                    then()
+                with m.Else():
+                    m.next = state
+
+        def begin_phase(phase: Phase) -> None:
+            m.d.sync += [self.phase.eq(phase), step.eq(0)]
+            with m.If(self.noisy):
+                m.next = "SEED"
+            with m.Else():
+                m.next = "STEP PROJECT"
+
+        def finish_group() -> None:
+            m.d.sync += self.sample.eq(self.sample + contexts)
+            with m.If(remaining > contexts):
+                m.d.comb += self.next_sample.eq(1)
+                m.next = "LOAD LEVEL"
+            with m.Else():
+                m.d.sync += self.busy.eq(0)
+                m.next = "IDLE"
+
+        def begin_contrast(negate: int) -> None:
+            m.d.sync += self.negate.eq(negate)
+            m.next = "CONTRAST PROJECT"
+
+        m.d.comb += self.bank.eq(Bank.STATE)
+        with m.FSM():
+            with m.State("IDLE"), m.If(self.start):
+                m.d.comb += self.first_sample.eq(1)
+                m.d.sync += [self.sample.eq(0), self.context.eq(1), self.level.eq(0), self.fresh.eq(1)]
+                m.d.sync += self.busy.eq(1)
+                with m.If(self.mode == Mode.FREE):
+                    m.next = "LOAD LEVEL"
+                with m.Else():
+                    m.next = "CLEAR"
+
+            with m.State("CLEAR"):
+                count = Mux(self.groups > self.neurons, self.groups, self.neurons)
+                walk(Op.CLEAR, Order.LINEAR, DRAIN_CONTRAST, count=count)
+                with m.If(done):
+                    m.d.sync += self.level.eq(self.level + 1)
+                    with m.If(self.level + 1 == self.levels):
+                        m.next = "LOAD LEVEL"
+
+            # Load each context's sample, and the gains and biases of its level.
+            with m.State("LOAD LEVEL"):
+                m.d.sync += self.phase.eq(Phase.FREE)
+                walk(Op.LOAD_LEVEL, Order.LINEAR, DRAIN_LOAD, count=1)
+                with m.If(done):
+                    m.next = "LOAD GAINS"
+            with m.State("LOAD GAINS"):
+                walk(Op.LOAD_GAIN, Order.LINEAR, DRAIN_LOAD, count=self.groups)
+                with m.If(done):
+                    m.next = "LOAD BIASES"
+            with m.State("LOAD BIASES"):
+                walk(Op.LOAD_BIAS, Order.LINEAR, DRAIN_LOAD, count=self.neurons)
+                with m.If(done):
+                    m.next = "LOAD STATES"
+            with m.State("LOAD STATES"):
+                walk(Op.LOAD_STATE, Order.NEURONS, DRAIN_LOAD, clamped=1)
+                with m.If(done):
+                    m.next = "LOAD TARGETS"
+            with m.State("LOAD TARGETS"):
+                walk(Op.LOAD_TARGET, Order.NEURONS, DRAIN_LOAD, output=self.mode != Mode.FREE)
+
+                def loaded() -> None:
+                    m.next = "CLAMPED PROJECT"
+
+                with m.If(done & ~last_context):
+                    m.d.comb += self.next_sample.eq(1)
+                for_each_context("LOAD LEVEL", loaded)
+
+            # What clamped modules project is the same in all steps.
+            with m.State("CLAMPED PROJECT"):
+                walk(Op.PROJECT, Order.ENDS_NEURONS, DRAIN_BUS, clamped=1, opposite_clamped=1)
+                with m.If(done):
+                    m.next = "CLAMPED GAIN"
+            with m.State("CLAMPED GAIN"):
+                walk(Op.GAIN, Order.ENDS, DRAIN_BUS, clamped=1, opposite_clamped=1)
+                with m.If(done):
+                    begin_phase(Phase.FREE)
+
+            with m.State("SEED"):
+                m.d.comb += self.load_noise.eq(1)
+                m.next = "WARM UP"
+            with m.State("WARM UP"):
+                m.d.comb += self.warm_noise.eq(1)
+                m.d.sync += warm.eq(warm + 1)
+                with m.If(warm == WARM_UP - 1):
+                    m.next = "STEP PROJECT"
+
+            # A relaxation step. Its first reads the initial state without a copy.
+            initial = Mux(self.phase == Phase.FREE, Bank.ZERO, Bank.FREE)
+            source = Mux(first_step, initial, Bank.STATE)
+            with m.State("STEP PROJECT"):
+                m.d.comb += [self.relaxing.eq(1), self.bank.eq(source)]
+                walk(Op.PROJECT, Order.ENDS_NEURONS, DRAIN_BUS, free=1)
+                with m.If(done):
+                    m.next = "STEP GAIN"
+            with m.State("STEP GAIN"):
+                m.d.comb += self.relaxing.eq(1)
+                walk(Op.GAIN, Order.ENDS, DRAIN_BUS, free=1)
+                with m.If(done):
+                    m.next = "STEP FORCE"
+            with m.State("STEP FORCE"):
+                m.d.comb += [self.relaxing.eq(1), self.bank.eq(source), self.stepped.eq(done)]
+                walk(Op.FORCE, Order.NEURONS_ENDS, DRAIN_MOVE, free=1)
+                with m.If(done):
+                    m.d.sync += step.eq(step + 1)
+                    m.next = "STEP PROJECT"
+                    with m.If(self.last_step):
+                        with m.Switch(self.phase):
+                            with m.Case(Phase.FREE):
+                                m.next = "OUTPUT"
+                            with m.Case(Phase.POSITIVE):
+                                begin_contrast(negate=0)
+                            with m.Case(Phase.NEGATIVE):
+                                begin_contrast(negate=1)
+
+            with m.State("OUTPUT"):
+                walk(Op.OUTPUT, Order.NEURONS, DRAIN_LOAD, output=1)
+
+                def copied() -> None:
+                    with m.Switch(self.mode):
+                        with m.Case(Mode.ONE_SIDED):
+                            begin_contrast(negate=1)
+                        with m.Case(Mode.SYMMETRIC):
+                            begin_phase(Phase.POSITIVE)
+                        with m.Default():
+                            finish_group()
+
+                for_each_context("OUTPUT", copied)
+
+            # Buses and drives of the final states, then the sums.
+            with m.State("CONTRAST PROJECT"):
+                walk(Op.PROJECT, Order.ENDS_NEURONS, DRAIN_BUS, free=1, opposite_clamped=1)
+                with m.If(done):
+                    m.next = "CONTRAST DRIVE"
+            with m.State("CONTRAST DRIVE"):
+                walk(Op.GAIN, Order.ENDS, DRAIN_BUS, free=1, opposite_clamped=1)
+                with m.If(done):
+                    m.next = "CONTRAST WEIGHTS"
+            with m.State("CONTRAST WEIGHTS"):
+                walk(Op.CONTRAST, Order.ENDS_NEURONS, DRAIN_CONTRAST, free=1, clamped=1, opposite_clamped=1)
+                with m.If(done):
+                    m.d.sync += self.fresh.eq(0)
+                    m.next = "CONTRAST GAINS"
+            with m.State("CONTRAST GAINS"):
+                walk(Op.CONTRAST_GAIN, Order.LINEAR, DRAIN_CONTRAST, count=self.groups)
+
+                def gained() -> None:
+                    m.next = "CONTRAST BIASES"
+
+                for_each_context("CONTRAST GAINS", gained)
+            with m.State("CONTRAST BIASES"):
+                walk(Op.CONTRAST_BIAS, Order.LINEAR, DRAIN_CONTRAST, count=self.neurons)
+
+                def contrasted() -> None:
+                    with m.Switch(self.phase):
+                        with m.Case(Phase.FREE):
+                            begin_phase(Phase.POSITIVE)
+                        with m.Case(Phase.POSITIVE):
+                            with m.If(self.mode == Mode.SYMMETRIC):
+                                begin_phase(Phase.NEGATIVE)
+                            with m.Else():
+                                finish_group()
+                        with m.Default():
+                            finish_group()
+
+                for_each_context("CONTRAST BIASES", contrasted)
+        return m
