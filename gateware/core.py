@@ -56,7 +56,7 @@ class Core(wiring.Component):
         for number, neuron in enumerate(neurons):
             m.submodules[f"neuron_{number}"] = neuron
 
-        beats = self._pipeline(m, walker.beat)
+        beats = self._pipeline(m, walker)
         level = self._sequence(m, registers, sequencer, walker, samples, beats[1])
         site_read, bias_read = self._tables(m, sequencer, level, beats)
         self._lanes(m, lanes, neurons, sequencer, level, beats)
@@ -74,12 +74,18 @@ class Core(wiring.Component):
         self._answer(m, registers, walker, samples, lanes, neurons, site_read, bias_read, bias_contrast)
         return m
 
-    def _pipeline(self, m: Module, beat) -> list:
-        """The beat at each stage, delayed once for everybody."""
-        beats = [beat]
+    def _pipeline(self, m: Module, walker) -> list:
+        """The beat at each stage, delayed once for everybody.
+
+        A pass drains only as far as the last stage that it uses: what is behind that stage must not be
+        taken for beats of the next pass.
+        """
+        beats = [walker.beat]
         for number in range(1, NEURON_STAGES):
             later = Signal(Beat(self._geometry), name=f"beat_{number}")
             m.d.sync += later.eq(beats[-1])
+            with m.If(walker.done):
+                m.d.sync += later.valid.eq(0)
             beats.append(later)
         return beats
 

@@ -126,8 +126,7 @@ class NeuronUnit(wiring.Component):
         ]
         with m.If(moving):
             self._move(m, stored, bias, target, noise.xi, moved)
-        takes = moving & beats[11].valid & beats[11].last & self.active
-        m.d.comb += self.moved.eq(takes)
+        m.d.comb += self.moved.eq(moving & beats[11].valid & beats[11].last & self.active)
         return m
 
     def _states(self, m: Module):
