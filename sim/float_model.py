@@ -1,0 +1,304 @@
+"""The float model, address ``float:``: the equations of relaxation in double precision, without a device's rounding.
+
+Noise levels, phases and units are those of every substrate, so what it learns can be compared with what a device
+learns, number for number.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..substrate.errors import CapabilityError, DeviceError
+from ..substrate.interface import Identity, Substrate
+from ..substrate.network import Network
+from ..substrate.parameters import Parameters
+from ..substrate.phases import Estimator, Minibatch, Result, Schedule
+
+__all__ = ["FloatModel"]
+
+Array = NDArray[np.float64]
+
+BATCH_LIMIT = 4096
+"""Largest minibatch: keeps the states of any network that a device could hold within memory."""
+
+FREE, POSITIVE, NEGATIVE = range(3)
+"""Numbers of the phases in the keys of noise streams, as on a device."""
+
+NOISE_STEPS = 16
+"""Steps for which noise is drawn at once."""
+
+
+class FloatModel(Substrate):
+    """The network in NumPy, float64, vectorised over the minibatch; positive and negative phase run side by side.
+
+    Langevin noise of sample j in a phase comes from the Philox stream with key (seed, 256 j + phase), so its
+    noise depends neither on the rest of the minibatch nor on earlier runs.
+    """
+
+    def __init__(self) -> None:
+        self._network: Network | None = None
+        self._dynamics: _Dynamics | None = None
+        self._parameters: Parameters | None = None
+        self._states: dict[str, Array] | None = None
+        self._health = {"runs": 0, "samples": 0}
+
+    @property
+    def identity(self) -> Identity:
+        """What the model is and can do."""
+        return Identity(
+            address="float:", kind="float", uid="float", build=f"numpy {np.__version__}", batch_limit=BATCH_LIMIT
+        )
+
+    def configure(self, network: Network) -> None:
+        """Take ``network``; of any size. Parameters must be written afterwards."""
+        self._network, self._parameters, self._dynamics, self._states = network, None, None, None
+
+    def write(self, parameters: Parameters) -> None:
+        """Load parameters, as they are.
+
+        Raises
+        ------
+        ParameterError
+            If a shape does not fit the network or a value is not finite.
+        DeviceError
+            If no network has been configured.
+        """
+        if self._network is None:
+            raise DeviceError("The float model has no network: call configure first")
+        parameters.check(self._network)
+        self._parameters = parameters.map(np.copy)
+        self._dynamics = _Dynamics(self._network, self._parameters)
+
+    def read(self) -> Parameters:
+        """A copy of the parameters.
+
+        Raises
+        ------
+        DeviceError
+            If none have been written.
+        """
+        return self._ready()[1].map(np.copy)
+
+    def run(self, minibatch: Minibatch, schedule: Schedule) -> Result:
+        """Run a minibatch through the phases of ``schedule``.
+
+        Raises
+        ------
+        DataError, CapabilityError
+            If minibatch or schedule do not fit the network.
+        DeviceError
+            If no parameters have been written, or the states grow without bound.
+        """
+        network, _ = self._ready()
+        schedule.check(network)
+        minibatch.check(network, schedule)
+        if len(minibatch) > BATCH_LIMIT:
+            raise CapabilityError(f"A minibatch must have at most {BATCH_LIMIT} samples, not {len(minibatch)}")
+        self._states = None
+        begin = time.perf_counter()
+        free, residual = self._relax(minibatch, schedule, FREE)
+        last, contrast = free, None
+        if schedule.estimator is Estimator.ONE_SIDED:
+            last, _ = self._relax(minibatch, schedule, POSITIVE, start=free)
+            contrast = self._contrast(minibatch, last, free, schedule.beta)
+        elif schedule.estimator is Estimator.SYMMETRIC:
+            positive, last = np.split(self._relax(minibatch, schedule, POSITIVE, NEGATIVE, start=free)[0], 2)
+            contrast = self._contrast(minibatch, positive, last, 2 * schedule.beta)
+        self._states = {"free": free, "last": last}
+        self._health["runs"] += 1
+        self._health["samples"] += len(minibatch)
+        return Result(
+            outputs=free[:, network.slices[network.output]].copy(),
+            contrast=contrast,
+            residual=residual,
+            seconds={"device": time.perf_counter() - begin, "link": 0.0},
+        )
+
+    def states(self) -> dict[str, Array]:
+        """States of all samples of the last run, ``free`` and ``last``, each (B, N).
+
+        Raises
+        ------
+        DeviceError
+            If nothing has run since :meth:`configure`, or the last run failed.
+        """
+        if self._states is None:
+            raise DeviceError("The float model has no states: run a minibatch first")
+        return {name: states.copy() for name, states in self._states.items()}
+
+    def health(self) -> dict[str, int | float]:
+        """Counters since the model was made: ``runs`` and ``samples``."""
+        return dict(self._health)
+
+    def close(self) -> None:
+        """Forget network, parameters and states."""
+        self._network, self._parameters, self._dynamics, self._states = None, None, None, None
+
+    def _ready(self) -> tuple[Network, Parameters]:
+        if self._network is None or self._parameters is None:
+            raise DeviceError("The float model has no parameters: call configure and write first")
+        return self._network, self._parameters
+
+    def _relax(
+        self, minibatch: Minibatch, schedule: Schedule, *phases: int, start: Array | None = None
+    ) -> tuple[Array, float]:
+        """Run ``phases`` side by side from ``start`` (B, N), or from zero; states (phases * B, N) and the residual."""
+        assert self._dynamics is not None
+        network = self._dynamics.network
+        beta = {FREE: 0.0, POSITIVE: schedule.beta, NEGATIVE: -schedule.beta}
+        nudge = np.repeat([beta[phase] for phase in phases], len(minibatch))
+        steps = schedule.free_steps if phases == (FREE,) else schedule.nudged_steps
+        noise = None
+        if schedule.temperature:
+            keys = [(schedule.seed, 256 * j + phase) for phase in phases for j in range(len(minibatch))]
+            size = int((~network.clamped).sum())
+            noise = _noise(keys, size, steps, np.sqrt(2 * schedule.temperature * network.dt))
+        tiled = _tile(minibatch, len(phases))
+        states = np.zeros((len(nudge), network.neurons)) if start is None else np.tile(start, (len(phases), 1))
+        moved, residual = self._dynamics.relax(states[:, ~network.clamped], tiled, nudge, steps, noise)
+        if not np.all(np.isfinite(moved)):
+            raise DeviceError(
+                f"States of the float model grew without bound within {steps} steps: "
+                f"lower the step dt ({network.dt:g}) or the strength of the couplings"
+            )
+        states[:, network.clamped] = tiled.clamped
+        states[:, ~network.clamped] = moved
+        return states, residual
+
+    def _contrast(self, minibatch: Minibatch, plus: Array, minus: Array, scale: float) -> Parameters:
+        """Local contrast of states ``plus`` and ``minus``, each (B, N), averaged and divided by ``scale``."""
+        network, parameters = self._ready()
+        states, levels = np.concatenate([plus, minus]), np.tile(minibatch.levels, 2)
+        weight = np.repeat([1.0, -1.0], len(minibatch)) / (scale * len(minibatch))
+        by_level = np.zeros((network.levels, len(levels)))
+        by_level[levels, np.arange(len(levels))] = weight
+        U, V, gain = [], [], []
+        for coupling, u, v, g in zip(network.couplings, parameters.U, parameters.V, parameters.gain, strict=True):
+            a, b = states[:, network.slices[coupling.a]], states[:, network.slices[coupling.b]]
+            left, right = a @ u, b @ v
+            weighted = weight[:, None] * g[levels]
+            U.append(a.T @ (weighted * right))
+            V.append(b.T @ (weighted * left))
+            gain.append(by_level @ (left * right))
+        bias = by_level @ states
+        bias[:, network.clamped] = 0.0  # exact: plus and minus agree there, but their sums may round
+        return Parameters(tuple(U), tuple(V), tuple(gain), bias)
+
+
+class _Dynamics:
+    """Relaxation of the free neurons, laid out for speed: states transposed, so that a module's rows are contiguous.
+
+    The *live* ends are those of couplings between two free modules. They are sorted by module, so that all
+    buses of a module are one product and all pushes on it another.
+    """
+
+    def __init__(self, network: Network, parameters: Parameters) -> None:
+        self.network, self.parameters = network, parameters
+        self.free, self.clamped = _rows(network, clamped=False), _rows(network, clamped=True)
+        self.gains: list[Array] = []  # of each live end, (levels, k)
+        self.blocks: list[tuple[slice, slice, Array]] = []  # of each module: neurons, buses, weights (n, buses)
+        place: dict[tuple[int, str], int] = {}  # first bus of each live end, by coupling and module
+        partner: list[tuple[int, str]] = []
+        bus = 0
+        for name, rows in self.free.items():
+            weights = []
+            for index, coupling in enumerate(network.couplings):
+                other = {coupling.a: coupling.b, coupling.b: coupling.a}.get(name)
+                if other in self.free:
+                    weights.append(parameters.U[index] if name == coupling.a else parameters.V[index])
+                    self.gains.append(parameters.gain[index])
+                    place[index, name] = bus + sum(w.shape[1] for w in weights[:-1])
+                    partner.append((index, other))
+            if weights:
+                block = np.concatenate(weights, axis=1)
+                self.blocks.append((rows, slice(bus, bus + block.shape[1]), block))
+                bus += block.shape[1]
+        ranges = [place[end] + np.arange(network.couplings[end[0]].rank) for end in partner]
+        self.partner = np.concatenate([np.arange(0), *ranges])
+
+    def relax(
+        self,
+        start: Array,
+        minibatch: Minibatch,
+        nudge: Array,
+        steps: int,
+        noise: Iterator[Array] | None,
+    ) -> tuple[Array, float]:
+        """States of the free neurons after ``steps`` from ``start`` (B, free), and mean |ds/dt| of the last step.
+
+        ``nudge`` (B,) is the strength, with sign, that pulls the outputs of each sample to its target.
+        """
+        network, dt = self.network, self.network.dt
+        # Everything that stays the same is gathered into s <- s (keep - cubic s^2) + drift + push (+ noise).
+        keep = 1 - dt * np.tile(network.stiffness[~network.clamped], (len(nudge), 1)).T
+        drift = dt * self._constant_force(minibatch.clamped, minibatch.levels).T
+        if minibatch.target is not None:
+            output = self.free[network.output]
+            keep[output] -= dt * nudge
+            drift[output] += dt * nudge * minibatch.target.T
+        cubic = dt * network.quartic[~network.clamped, None]
+        gain = dt * np.concatenate([np.zeros((0, len(nudge))), *(gain[minibatch.levels].T for gain in self.gains)])
+        s = np.ascontiguousarray(start.T)
+        push, scratch, before = np.zeros_like(s), np.empty_like(s), s
+        raw, drive = np.empty_like(gain), np.empty_like(gain)
+        with np.errstate(over="ignore", invalid="ignore"):  # the caller looks for it
+            for step in range(steps):
+                for rows, buses, block in self.blocks:
+                    np.matmul(block.T, s[rows], out=raw[buses])
+                np.take(raw, self.partner, axis=0, out=drive, mode="clip")
+                drive *= gain
+                for rows, buses, block in self.blocks:
+                    np.matmul(block, drive[buses], out=push[rows])
+                if step == steps - 1:
+                    before = s.copy()
+                np.multiply(s, s, out=scratch)
+                scratch *= cubic
+                np.subtract(keep, scratch, out=scratch)
+                s *= scratch
+                s += drift
+                s += push
+                if step == steps - 1:
+                    residual = float(np.abs(s - before).mean()) / dt
+                if noise is not None:
+                    s += next(noise)
+        return s.T, residual
+
+    def _constant_force(self, clamped: Array, levels: NDArray[np.int64]) -> Array:
+        """Bias and what the clamped modules push, (B, free): projected once, not once a step."""
+        network, parameters = self.network, self.parameters
+        force = parameters.bias[levels][:, ~network.clamped]
+        for coupling, u, v, gain in zip(network.couplings, parameters.U, parameters.V, parameters.gain, strict=True):
+            if coupling.a in self.clamped:
+                force[:, self.free[coupling.b]] += (clamped[:, self.clamped[coupling.a]] @ u * gain[levels]) @ v.T
+            elif coupling.b in self.clamped:
+                force[:, self.free[coupling.a]] += (clamped[:, self.clamped[coupling.b]] @ v * gain[levels]) @ u.T
+        return force
+
+
+def _rows(network: Network, clamped: bool) -> dict[str, slice]:
+    """Where each clamped (or each free) module is among the clamped (or the free) neurons."""
+    rows, start = {}, 0
+    for module in network:
+        if module.clamped == clamped:
+            rows[module.name] = slice(start, start + module.size)
+            start += module.size
+    return rows
+
+
+def _tile(minibatch: Minibatch, repeat: int) -> Minibatch:
+    """``minibatch``, ``repeat`` times over."""
+    target = None if minibatch.target is None else np.tile(minibatch.target, (repeat, 1))
+    return Minibatch(np.tile(minibatch.clamped, (repeat, 1)), np.tile(minibatch.levels, repeat), target)
+
+
+def _noise(keys: list[tuple[int, int]], size: int, steps: int, amplitude: float) -> Iterator[Array]:
+    """Noise (size, B) of each step, a stream for each of ``keys``."""
+    streams = [np.random.Generator(np.random.Philox(key=np.array(key, dtype=np.uint64))) for key in keys]
+    for begin in range(0, steps, NOISE_STEPS):
+        shape = (min(NOISE_STEPS, steps - begin), size)
+        drawn = amplitude * np.stack([stream.standard_normal(shape) for stream in streams], axis=-1)
+        yield from drawn
