@@ -164,7 +164,7 @@ class Core(wiring.Component):
             m.d.comb += neuron.products.eq(total)
 
     def _tree(self, m, values: list, name: str):
-        """Adder tree of radix 4: a register for each level, and as many more as make products arrive at ``PUSH_STAGE``."""
+        """Adder tree of radix 4, a register for each level, and as many as make sums arrive at ``PUSH_STAGE``."""
         for stage in range(3, PUSH_STAGE):
             sums = []
             for number in range(0, len(values), 4):

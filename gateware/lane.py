@@ -86,9 +86,7 @@ class Lane(wiring.Component):
             weight_read.en.eq(~busy | uses_weight),
         ]
 
-        m.submodules.gains = gains = Memory(
-            shape=formats.gain.width, depth=geometry.levels * geometry.groups, init=[]
-        )
+        m.submodules.gains = gains = Memory(shape=formats.gain.width, depth=geometry.levels * geometry.groups, init=[])
         gain_read, gain_write = gains.read_port(), gains.write_port()
         self._host_write(m, gain_write, "gains", port.row)
         m.d.comb += [

@@ -208,9 +208,7 @@ class NeuronUnit(wiring.Component):
         slope, slope_over = saturate(round_shift(bend_5 + (stiffness_5 << formats.bus.fraction), shift), formats.slope)
         slope_6 = stage(signed(formats.slope.width), "slope_6", slope)
         slope_clip_10 = delay(slope_over, 5, "slope_clip")
-        leak_7 = stage(
-            signed(formats.state.width + formats.slope.width), "leak_7", delay(state, 4, "state") * slope_6
-        )
+        leak_7 = stage(signed(formats.state.width + formats.slope.width), "leak_7", delay(state, 4, "state") * slope_6)
         shift = state_fraction + formats.slope.fraction - fraction
         leak_8 = stage(leak_7.shape(), "leak_8", round_shift(leak_7, shift))
 

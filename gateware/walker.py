@@ -32,7 +32,7 @@ WalkerCommand = data.StructLayout(
     }
 )
 """What to walk: ``count`` for the linear order, else the modules that are ``clamped``, ``free``, or ``output``
-(any that is set), their ends with opposite modules that are free or, if ``opposite_clamped``, any; and how many cycles to
+(any that is set), their ends whose opposite module is free or, if ``opposite_clamped``, any; and how many cycles to
 wait at the end until the pipeline has drained."""
 
 
@@ -204,7 +204,5 @@ class Walker(wiring.Component):
         answer = Signal(32)
         with m.If(~port.busy):
             m.d.comb += [module_read.addr.eq(port.row), end_read.addr.eq(port.row)]
-            m.d.sync += answer.eq(
-                Mux(port.word[0], module_read.data.as_value()[32:], module_read.data.as_value()[:32])
-            )
+            m.d.sync += answer.eq(Mux(port.word[0], module_read.data.as_value()[32:], module_read.data.as_value()[:32]))
         m.d.sync += port.read_data.eq(Mux(at_ends, end_read.data.as_value(), answer))

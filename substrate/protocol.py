@@ -182,7 +182,8 @@ class Space:
 SPACES: dict[str, Space] = {
     space.name: space
     for space in (
-        Space("registers", 0, 4, 1, (len(REGISTERS),), _RW, "The registers, unsigned. Writes to read-only ones do nothing."),
+        Space("registers", 0, 4, 1, (len(REGISTERS),), _RW, 
+              "The registers, unsigned. Writes to read-only ones do nothing."),
         Space("modules", 1, 4, 2, ("modules",), _RW,
               "Module table. Word 0: first neuron (bits 0-15), neurons (16-31). "
               "Word 1: first end (0-15), ends (16-29), clamped (30), output (31)."),
@@ -194,10 +195,13 @@ SPACES: dict[str, Space] = {
         Space("gains", 5, 2, "lanes", ("levels", "groups"), _RW, "Gains; row = level * geometry.groups + group."),
         Space("biases", 6, 2, 1, ("levels", "neurons"), _RW, "Biases; row = level * geometry.neurons + neuron."),
         Space("samples", 7, 2, 1, ("sample_words",), _RW,
-              "Sample buffer: for each sample its level, clamped states in module order and, unless mode is free, targets."),
-        Space("outputs", 8, 2, 1, ("output_words",), _RO, "Output module's states at the end of the free phase, sample after sample."),
+              "Sample buffer: for each sample its level, clamped states in module order and, "
+              "unless mode is free, targets."),
+        Space("outputs", 8, 2, 1, ("output_words",), _RO,
+              "Output module's states at the end of the free phase, sample after sample."),
         Space("weight_contrast", 9, 4, "lanes", ("rows",), _RO, "Contrast sums of the weights."),
-        Space("gain_contrast", 10, 4, "lanes", ("levels", "groups"), _RO, "Contrast sums of the gains, before division."),
+        Space("gain_contrast", 10, 4, "lanes", ("levels", "groups"), _RO,
+              "Contrast sums of the gains, before division."),
         Space("bias_contrast", 11, 4, 1, ("levels", "neurons"), _RO, "Contrast sums of the biases."),
         Space("states", 12, 4, "contexts", ("neurons",), _RO, "Stored states of each context."),
         Space("free_states", 13, 4, "contexts", ("neurons",), _RO, "Stored states at the end of the last free phase."),

@@ -32,10 +32,7 @@ def networks(draw: st.DrawFn) -> Network:
         for number in range(count)
     ]
     pairs = [
-        (a, b)
-        for a in range(count)
-        for b in range(count)
-        if a < b and not (modules[a].clamped and modules[b].clamped)
+        (a, b) for a in range(count) for b in range(count) if a < b and not (modules[a].clamped and modules[b].clamped)
     ]
     chosen = draw(st.lists(st.sampled_from(pairs), unique=True, max_size=8)) if pairs else []
     couplings = []
