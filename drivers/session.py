@@ -1,0 +1,276 @@
+"""A session with a device: requests go out without waiting, answers come back in order, losses are made good."""
+
+from __future__ import annotations
+
+import secrets
+import struct
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from numpy.typing import ArrayLike, NDArray
+
+from ..substrate.errors import DeviceError, LinkError, MismatchError
+from ..substrate.formats import FORMATS
+from ..substrate.protocol import MAP_HASH, VERSION, Hello, Operation, Status
+from .framing import Decoder, Frame, encode_frame
+from .requests import ANSWER_BYTES, Request, join_words, read_requests, write_requests
+from .transport import Transport
+from .window import Window
+
+__all__ = ["DEADLINE", "RETRIES", "Answer", "Counters", "Session"]
+
+DEADLINE = 2.0
+"""Seconds in which the next answer must come, beyond what the request itself may take."""
+
+RETRIES = 5
+"""How often a lost request is sent again."""
+
+
+_GREETING = struct.Struct("<BB8s")
+"""What every version's HELLO begins with: version, oldest version served, map hash."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer: its status, its payload, and the instant of :func:`time.monotonic` at which it was here."""
+
+    status: Status
+    payload: bytes
+    at: float
+
+
+@dataclass(slots=True)
+class Counters:
+    """What a session has counted since it was opened.
+
+    Attributes
+    ----------
+    requests, answers
+        Frames sent, repetitions included; frames received.
+    retries
+        Frames sent again.
+    timeouts
+        Deadlines that passed without an answer.
+    crc_errors, framing_errors
+        Damaged frames received.
+    bytes_sent, bytes_received
+        Bytes each way.
+    """
+
+    requests: int = 0
+    answers: int = 0
+    retries: int = 0
+    timeouts: int = 0
+    crc_errors: int = 0
+    framing_errors: int = 0
+    bytes_sent: int = 0
+    bytes_received: int = 0
+
+
+class Session:
+    """A session with the device behind ``transport``, which it owns from here on. For one thread at a time.
+
+    After an error the session is over, as nobody knows what the device still has to come: open the device again.
+
+    Parameters
+    ----------
+    transport
+        The wire.
+    deadline, retries
+        How long to wait for an answer, and how often to repeat a lost request.
+
+    Attributes
+    ----------
+    address
+        What errors name.
+    hello
+        What the device is.
+
+    Raises
+    ------
+    LinkError
+        If nobody answers.
+    MismatchError
+        If the device speaks another protocol version, or has another register map or number formats.
+    """
+
+    def __init__(self, transport: Transport, deadline: float = DEADLINE, retries: int = RETRIES) -> None:
+        self.address = transport.description
+        self._transport = transport
+        self._deadline = deadline
+        self._retries = retries
+        self._decoder = Decoder(ANSWER_BYTES)
+        self._counters = Counters()
+        # A start at random: answers to an earlier session, still on the wire, are not taken for ours.
+        self._sequence = secrets.randbelow(2**16)
+        self._buffer = 0
+        self._over = False
+        try:
+            hello = Request(Operation.HELLO, secrets.token_bytes(4), "HELLO", expects=None)
+            (answer,) = self._exchange([hello])
+            self.hello = self._greet(answer.payload)
+        except BaseException:
+            self.close()
+            raise
+        self._buffer = self.hello.buffer
+
+    def burst(self, requests: Sequence[Request]) -> list[Answer]:
+        """Send ``requests`` without waiting for answers, as far as the device's buffer goes: one round trip.
+
+        Raises
+        ------
+        DeviceError
+            If the device refused a request, lost the session, or answered nonsense.
+        LinkError
+            If the wire failed for longer than the retries could cover.
+        """
+        if self._over:
+            raise DeviceError(f"{self.address} is closed after an error or by the caller: open it again")
+        return self._exchange(requests)
+
+    def read(self, space: str, row: int = 0, count: int = 1) -> NDArray[Any]:
+        """Read ``count`` rows of ``space``: (count, words of a row), or (count,) where a row is a single word."""
+        answers = self.burst(read_requests(space, row, count, self.hello.geometry))
+        return join_words(space, [answer.payload for answer in answers], self.hello.geometry)
+
+    def write(self, space: str, row: int, words: ArrayLike) -> None:
+        """Write ``words`` to ``space`` from ``row`` on."""
+        self.burst(write_requests(space, row, words, self.hello.geometry))
+
+    @property
+    def counters(self) -> dict[str, int]:
+        """What the host has counted, by the names of :class:`Counters`."""
+        self._counters.crc_errors = self._decoder.crc_errors
+        self._counters.framing_errors = self._decoder.framing_errors
+        return asdict(self._counters)
+
+    def close(self) -> None:
+        """End the session and close the transport. May be called twice."""
+        self._over = True
+        self._transport.close()
+
+    def _exchange(self, requests: Sequence[Request]) -> list[Answer]:
+        frames = [
+            encode_frame(request.operation, (self._sequence + index) % 2**16, request.payload)
+            for index, request in enumerate(requests)
+        ]
+        window = Window(frames, self._sequence, self._buffer, [request.mutates for request in requests])
+        self._sequence = (self._sequence + len(frames)) % 2**16
+        answers: dict[int, Answer] = {}
+        try:
+            self._complete(window, requests, answers)
+        except BaseException:
+            self._over = True
+            raise
+        finally:
+            self._counters.retries += window.resent
+        for index, request in enumerate(requests):
+            if answers[index].status not in (Status.OK, Status.REPLAYED):
+                raise DeviceError(
+                    f"{self.address} refused {request.what} with {answers[index].status.name}: host and gateware "
+                    "disagree, rebuild the gateware with this version of Equipoise"
+                )
+        return [answers[index] for index in range(len(requests))]
+
+    def _complete(self, window: Window, requests: Sequence[Request], answers: dict[int, Answer]) -> None:
+        """Send and collect until every request has its answer."""
+        lead = b"\0"  # ends what noise, or half a frame of a host that died, began
+        since = 0.0
+        while not window.done:
+            if frames := window.frames_to_send():
+                data = lead + b"".join(frames)
+                lead = b""
+                self._transport.send(data)
+                self._counters.bytes_sent += len(data)
+                self._counters.requests += len(frames)
+                since = time.monotonic()
+            request = requests[window.oldest]
+            patience = self._deadline + request.allowance
+            fresh = self._collect(since + patience, window, requests)
+            answers.update(fresh)
+            if fresh:
+                since = time.monotonic()
+            elif time.monotonic() >= since + patience:
+                self._counters.timeouts += 1
+                lead = b"\0"
+                window.expire()
+            if window.tries > self._retries:
+                raise LinkError(
+                    f"{self.address} gave no good answer to {request.what}, sent {window.tries} times with a deadline "
+                    f"of {patience:g} s: check that it runs and its cable, then open it again"
+                )
+
+    def _collect(self, expiry: float, window: Window, requests: Sequence[Request]) -> dict[int, Answer]:
+        """Receive once, and sort out which requests got their answer by it."""
+        received = self._transport.receive(expiry)
+        now = time.monotonic()
+        self._counters.bytes_received += len(received)
+        fresh = {}
+        for frame in self._decoder.feed(received):
+            self._counters.answers += 1
+            index = window.find(frame.sequence)
+            if index is None or frame.operation != requests[index].operation:
+                continue  # belongs to an earlier burst or session
+            status = self._check(frame, requests[index])
+            if status is Status.OUT_OF_ORDER:
+                self._refuse(frame, window, index)
+            elif window.answer(index):
+                fresh[index] = Answer(status, frame.payload, now)
+        return fresh
+
+    def _check(self, frame: Frame, request: Request) -> Status:
+        """Status of an answer that ``request`` may have got."""
+        try:
+            status = Status(frame.status)
+        except ValueError:
+            raise DeviceError(
+                f"{self.address} answered {request.what} with the unknown status {frame.status}"
+            ) from None
+        if status is Status.NO_SESSION:
+            raise DeviceError(
+                f"{self.address} was reset before {request.what}: open it again, and configure and write it anew"
+            )
+        if status is Status.BAD_VERSION:
+            raise self._foreign_version(frame.version, frame.version)
+        if status is Status.OK and request.expects not in (None, len(frame.payload)):
+            raise DeviceError(
+                f"{self.address} answered {request.what} with {len(frame.payload)} bytes, not {request.expects}"
+            )
+        return status
+
+    def _refuse(self, frame: Frame, window: Window, index: int) -> None:
+        if len(frame.payload) != 2 or not window.refuse(index, int.from_bytes(frame.payload, "little")):
+            raise DeviceError(
+                f"{self.address} follows another session: another program has opened it; let only one use it at a time"
+            )
+
+    def _greet(self, payload: bytes) -> Hello:
+        """Read the answer to HELLO; raise if host and device do not belong together."""
+        if len(payload) < _GREETING.size:
+            raise DeviceError(f"{self.address} answered HELLO with {len(payload)} bytes: it is no Equipoise device")
+        version, oldest, map_hash = _GREETING.unpack_from(payload)
+        if not oldest <= VERSION <= version:
+            raise self._foreign_version(oldest, version)
+        if map_hash != MAP_HASH:
+            raise MismatchError(
+                f"{self.address} has register map {map_hash.hex()}, this host {MAP_HASH.hex()}: "
+                "rebuild the gateware with this version of Equipoise, or use the version that built it"
+            )
+        try:
+            hello = Hello.unpack(payload)
+        except ValueError as error:
+            raise DeviceError(f"{self.address} answered HELLO with nonsense: {error}") from error
+        for (name, theirs), (_, ours) in zip(hello.formats.pairs(), FORMATS.pairs(), strict=True):
+            if theirs != ours:
+                raise MismatchError(
+                    f"{self.address} keeps {name} in {theirs}, this host in {ours}: "
+                    "rebuild the gateware with this version of Equipoise, or use the version that built it"
+                )
+        return hello
+
+    def _foreign_version(self, oldest: int, version: int) -> MismatchError:
+        theirs = f"version {version}" if oldest == version else f"versions {oldest} to {version}"
+        remedy = "update this host" if oldest > VERSION else "rebuild the gateware with this version of Equipoise"
+        return MismatchError(f"{self.address} speaks protocol {theirs}, this host version {VERSION}: {remedy}")
