@@ -31,11 +31,13 @@ class Device(wiring.Component):
     ----------
     rx, tx
         Bytes from and to the host.
+    busy
+        High while a run is under way: for a lamp, and for a simulation to know when time may stand still.
     """
 
     def __init__(self, geometry: Geometry, *, build: bytes, board: bytes, clock: int, buffer: int = 4096) -> None:
         self._hello = Hello(build, board, clock, buffer, geometry, FORMATS)
-        super().__init__({"rx": In(stream.Signature(8)), "tx": Out(stream.Signature(8))})
+        super().__init__({"rx": In(stream.Signature(8)), "tx": Out(stream.Signature(8)), "busy": Out(1)})
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -45,6 +47,7 @@ class Device(wiring.Component):
         connect(m, link.tx, flipped(self.tx))
         connect(m, link.port, core.port)
         m.d.comb += [
+            self.busy.eq(core.port.busy),
             core.frames.eq(link.frames),
             core.crc_errors.eq(link.crc_errors),
             core.framing_errors.eq(link.framing_errors),
