@@ -1,0 +1,33 @@
+"""The device ``sim:``: the gateware driver on a simulated board."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..drivers.gateware import GatewareDevice
+from ..drivers.session import Session
+from .board import BoardTransport, SimulatedBoard
+from .build import board_geometry, build_board
+
+__all__ = ["open_board"]
+
+
+def open_board(lanes: int = 8, contexts: int = 1, *, trace: Path | None = None) -> GatewareDevice:
+    """Build the simulated board if need be, start it, and connect to its device.
+
+    Parameters
+    ----------
+    lanes, contexts
+        Rank channels and samples worked on at once.
+    trace
+        File for waveforms (VCD), complete when the device is closed.
+
+    Raises
+    ------
+    ToolError
+        If the board cannot be built on this machine.
+    DeviceError
+        If the trace file cannot be written, or the simulator does not start.
+    """
+    build = build_board(board_geometry(lanes, contexts), trace=trace is not None)
+    return GatewareDevice(Session(BoardTransport(SimulatedBoard(build, trace=trace))))
