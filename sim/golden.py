@@ -1,0 +1,401 @@
+"""Golden model: the gateware's arithmetic in NumPy, bit for bit, all samples of a minibatch at once.
+
+Follows ``docs/arithmetic.md``. Integers are kept in float64: every product and sum below stays under 2**53, so BLAS
+computes it exactly. A rounding shift R(x, k) is floor(x * 2**-k + 1/2), and the power of two, which scales exactly, is
+put into whichever factor does not change from step to step.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import __version__
+from ..substrate.codes import (
+    Codes,
+    ScheduleCodes,
+    Sums,
+    decode_contrast,
+    decode_parameters,
+    decode_residual,
+    encode_minibatch,
+    encode_parameters,
+    encode_schedule,
+)
+from ..substrate.errors import CapabilityError, DeviceError
+from ..substrate.formats import BATCH_LIMIT, FORMATS
+from ..substrate.interface import Identity, Substrate
+from ..substrate.network import Network
+from ..substrate.parameters import Parameters
+from ..substrate.phases import Minibatch, Result, Saturations, Schedule
+from ..substrate.protocol import Mode
+from .golden_contrast import contrast_sums
+from .noise import NoiseStream
+
+__all__ = ["Golden", "GoldenRun"]
+
+Array = NDArray[np.float64]
+
+_F = FORMATS
+_NOISE_CHUNK = 1 << 20
+"""Noise integers made at once."""
+
+
+@dataclass
+class GoldenRun:
+    """What a run leaves, as integers (in float64 where they are many).
+
+    Attributes
+    ----------
+    free, last
+        Stored states at the end of the free and of the last phase, (B, N).
+    sums
+        Contrast sums; None after a free run.
+    residual
+        Sum of |F| in state steps, in the last step of the free phase.
+    clips
+        Saturations by kind.
+    """
+
+    free: Array
+    last: Array
+    sums: Sums | None = None
+    residual: int = 0
+    clips: dict[str, int] = field(default_factory=lambda: {"state": 0, "bus": 0, "force": 0})
+
+
+class Golden(Substrate):
+    """``golden:``: the bit-exact model of the gateware, without its clock."""
+
+    def __init__(self) -> None:
+        self._network: Network | None = None
+        self._codes: Codes | None = None
+        self._model: _Model | None = None
+        self._run: GoldenRun | None = None
+        self._runs = 0
+        self._samples = 0
+
+    @property
+    def identity(self) -> Identity:
+        """Identity of the model; its build is the hash of the number formats and the version."""
+        build = hashlib.sha256(repr((__version__, FORMATS)).encode()).hexdigest()[:16]
+        formats = {name: str(fixed) for name, fixed in FORMATS.pairs()}
+        return Identity("golden:", "golden", "golden", build, BATCH_LIMIT, details={"formats": formats})
+
+    def configure(self, network: Network) -> None:
+        """Take a network of any size."""
+        self._network, self._codes, self._model, self._run = network, None, None, None
+
+    def write(self, parameters: Parameters) -> None:
+        """Round parameters to the device's formats."""
+        if self._network is None:
+            raise DeviceError("golden: has no network: call configure before write")
+        self._codes = encode_parameters(self._network, parameters)
+        self._model = _Model(self._network, self._codes)
+
+    def read(self) -> Parameters:
+        """Parameters as rounded."""
+        if self._codes is None:
+            raise DeviceError("golden: has no parameters: call write before read")
+        return decode_parameters(self._codes)
+
+    def run(self, minibatch: Minibatch, schedule: Schedule) -> Result:
+        """Run a minibatch."""
+        if self._network is None or self._model is None:
+            raise DeviceError("golden: has no parameters: call write before run")
+        if len(minibatch) > BATCH_LIMIT:
+            raise CapabilityError(
+                f"A minibatch of golden: must have at most {BATCH_LIMIT} samples, not {len(minibatch)}"
+            )
+        network = self._network
+        codes = encode_schedule(network, schedule)
+        clamped, target = encode_minibatch(network, minibatch, schedule)
+        run = self._model.run(clamped, minibatch.levels, target, schedule, codes)
+        self._run, self._runs, self._samples = run, self._runs + 1, self._samples + len(minibatch)
+        outputs = _see(run.free[:, network.slices[network.output]])
+        return Result(
+            outputs=FORMATS.state.decode(outputs),
+            contrast=None if run.sums is None else decode_contrast(network, run.sums, codes, len(minibatch)),
+            residual=decode_residual(network, run.residual, len(minibatch)),
+            saturations=Saturations(**run.clips),
+            relax_steps=len(minibatch) * (schedule.free_steps + schedule.nudged_steps * codes.mode),
+        )
+
+    def states(self) -> dict[str, Array]:
+        """Stored states of all samples of the last run, (B, N)."""
+        if self._run is None:
+            raise DeviceError("golden: has no states: call run before states")
+        return {"free": FORMATS.stored.decode(self._run.free), "last": FORMATS.stored.decode(self._run.last)}
+
+    def health(self) -> dict[str, int | float]:
+        """Runs and samples since it was made."""
+        return {"runs": self._runs, "samples": self._samples}
+
+    def close(self) -> None:
+        """Nothing to release."""
+
+
+def _see(stored: Array) -> Array:
+    """State as multipliers see it."""
+    return np.asarray(np.floor(stored * 2.0**-_F.guard + 0.5))
+
+
+class _Model:
+    """A network's codes, arranged for relaxation.
+
+    Neurons are in network order; ``free`` selects those that move. For each free module, the weights of all its ends stand
+    side by side, so that a pass over a module is one matrix product.
+    """
+
+    def __init__(self, network: Network, codes: Codes) -> None:
+        self.network, self.codes = network, codes
+        self.free = np.flatnonzero(~network.clamped)
+        ends = []
+        for number, coupling in enumerate(network.couplings):
+            for side, (own, other) in enumerate(((coupling.a, coupling.b), (coupling.b, coupling.a))):
+                ends.append(_End(network, codes, number, side, own, other))
+        self.ends = ends
+        self.modules = [_FreeModule(network, name, ends) for name in network.slices if not network[name].clamped]
+        free = self.free
+        self.stiffness = codes.stiffness[free] * 2.0 ** (_F.bus.fraction - self._slope_shift) + 0.5
+        self.quartic = codes.quartic[free] * 2.0**-self._slope_shift
+        output = network.slices[network.output]
+        start = int(np.searchsorted(free, output.start))
+        self.output = slice(start, start + network.outputs)
+
+    _slope_shift = _F.site.fraction + _F.bus.fraction - _F.slope.fraction
+
+    def run(
+        self, clamped: NDArray[np.int64], levels: NDArray[np.int64], target: NDArray[np.int64] | None,
+        schedule: Schedule, codes: ScheduleCodes,
+    ) -> GoldenRun:  # fmt: skip
+        """All phases of a minibatch."""
+        batch, network = len(levels), self.network
+        stored = np.zeros((batch, network.neurons))
+        stored[:, network.clamped] = clamped * 2.0**_F.guard
+        run = GoldenRun(stored, stored)
+        drives, raws = self._clamped_drives(_see(stored), levels, run)
+
+        def stream(phases: list[int]) -> list[NoiseStream]:
+            samples = np.arange(batch)
+            return [NoiseStream(schedule.seed, samples, phase) for phase in phases] if codes.amplitude else []
+
+        relax = _Relaxation(self, levels, drives, codes, run)
+        run.free = relax.phase(stored, schedule.free_steps, stream([0]), residual=True)
+        run.last = run.free
+        contrasted: list[tuple[int, Array]] = []
+        if codes.mode is Mode.ONE_SIDED and target is not None:
+            run.last = relax.phase(run.free, schedule.nudged_steps, stream([1]), target, (codes.beta,))
+            contrasted = [(-1, run.free), (1, run.last)]
+        elif codes.mode is Mode.SYMMETRIC and target is not None:
+            both = relax.phase(run.free, schedule.nudged_steps, stream([1, 2]), target, (codes.beta, -codes.beta))
+            run.last = both[batch:]
+            contrasted = [(1, both[:batch]), (-1, run.last)]
+        if contrasted:
+            run.sums = self._contrast(contrasted, levels, drives, raws, run)
+        return run
+
+    def _clamped_drives(self, states: Array, levels: NDArray[np.int64], run: GoldenRun):
+        """Buses and drives of the ends of clamped modules: once a sample."""
+        drives: dict[tuple[int, int], Array] = {}
+        raws: dict[tuple[int, int], Array] = {}
+        for end in self.ends:
+            if self.network[end.own].clamped:
+                raws[end.key] = _bounded(np.floor(states[:, end.neurons] @ end.project + 0.5), _F.bus.top, run, "bus")
+                drives[end.key] = _drive(raws[end.key], end.gain[levels], run)
+        return drives, raws
+
+    def _contrast(self, contrasted, levels, drives, raws, run: GoldenRun) -> Sums:
+        """Project and drive all ends of the final states, and add up."""
+        parts = []
+        for sign, stored in contrasted:
+            states = _see(stored)
+            all_drives, all_raws = dict(drives), dict(raws)
+            for end in self.ends:
+                if not self.network[end.own].clamped:
+                    raw = _bounded(np.floor(states[:, end.neurons] @ end.project + 0.5), _F.bus.top, run, "bus")
+                    all_raws[end.key], all_drives[end.key] = raw, _drive(raw, end.gain[levels], run)
+            parts.append((sign, states, all_raws, all_drives))
+        return contrast_sums(self.network, levels, parts)
+
+
+class _End:
+    """One side of a coupling.
+
+    Attributes
+    ----------
+    key, opposite
+        (coupling, side) of this end and of the other.
+    neurons
+        Slice of the module's neurons.
+    project
+        Weights scaled for projection, (n, k).
+    push
+        Weights scaled for the force, (k, n).
+    gain
+        Gains scaled for the drive, (levels, k).
+    """
+
+    def __init__(self, network: Network, codes: Codes, number: int, side: int, own: str, other: str) -> None:
+        self.key, self.opposite = (number, side), (number, 1 - side)
+        self.own, self.other = own, other
+        self.neurons = network.slices[own]
+        weights = (codes.U, codes.V)[side][number].astype(float)
+        self.project = weights * 2.0 ** -(_F.weight.fraction + _F.state.fraction - _F.bus.fraction)
+        self.push = weights.T * 2.0 ** -(_F.weight.fraction + _F.bus.fraction - _F.stored.fraction)
+        self.gain = codes.gain[number] * 2.0**-_F.gain.fraction
+
+
+class _FreeModule:
+    """A free module's ends side by side.
+
+    Attributes
+    ----------
+    inner
+        Ends whose opposite module is free, the ones that a step projects.
+    project
+        Their weights, (n, sum of ranks).
+    edges
+        Where each of them begins and ends in that sum.
+    push
+        Weights for the drives opposite to them, (sum of ranks, n).
+    outer
+        Ends whose opposite module is clamped: their push is constant.
+    """
+
+    def __init__(self, network: Network, name: str, ends: list[_End]) -> None:
+        own = [end for end in ends if end.own == name]
+        self.neurons = network.slices[name]
+        self.inner = [end for end in own if not network[end.other].clamped]
+        self.outer = [end for end in own if network[end.other].clamped]
+        size = network[name].size
+        self.project = np.hstack([end.project for end in self.inner] or [np.zeros((size, 0))])
+        self.push = np.vstack([end.push for end in self.inner] or [np.zeros((0, size))])
+        self.edges = list(pairwise(np.cumsum([0] + [end.project.shape[1] for end in self.inner]).tolist()))
+
+
+class _Relaxation:
+    """Phases of one minibatch."""
+
+    def __init__(self, model: _Model, levels, drives, codes: ScheduleCodes, run: GoldenRun) -> None:
+        self._model, self._levels, self._codes, self._run = model, levels, codes, run
+        network = model.network
+        # What does not change from step to step: bias, and the push of clamped modules.
+        bias = model.codes.bias[levels] * 2.0 ** (_F.stored.fraction - _F.site.fraction)
+        push = np.zeros((len(levels), network.neurons))
+        for module in model.modules:
+            for end in module.outer:
+                push[:, module.neurons] += drives[end.opposite] @ end.push
+        self._bias, self._push = bias[:, model.free], push[:, model.free] + 0.5
+
+    def phase(
+        self, start: Array, steps: int, noise: list[NoiseStream],
+        target: NDArray[np.int64] | None = None, betas: tuple[int, ...] = (), residual: bool = False,
+    ) -> Array:  # fmt: skip
+        """Relax from ``start``, once for each of ``betas`` (once without nudge if there are none); (R B, N)."""
+        model, runs = self._model, max(len(betas), 1)
+        levels = np.tile(self._levels, runs)
+        gains = {end.key: end.gain[levels] for module in model.modules for end in module.inner}
+        bias, push = np.tile(self._bias, (runs, 1)), np.tile(self._push, (runs, 1))
+        full = np.tile(start, (runs, 1))
+        stored = full[:, model.free]
+        if target is not None:
+            nudge = np.repeat(betas, len(start))[:, None] * 2.0 ** -(
+                _F.state.fraction + _F.beta.fraction - _F.stored.fraction
+            )
+            goal = np.tile(target, (runs, 1)).astype(float)
+        draws = _draw(noise, steps, stored.shape, self._codes.amplitude)
+        scale = 2.0**-self._codes.dt_shift
+        for step in range(steps):
+            states = _see(stored)
+            force = self._push_of(states, gains, push)
+            np.floor(force, out=force)
+            force += bias
+            force -= self._leak(states)
+            if target is not None:
+                miss = _bounded(goal - states[:, model.output], _F.state.top, self._run, "force")
+                miss *= nudge
+                miss += 0.5
+                force[:, model.output] += np.floor(miss, out=miss)
+            if residual and step == steps - 1:
+                self._run.residual += int(np.floor(np.abs(force) * 2.0**-_F.guard).sum())
+            force *= scale
+            force += 0.5
+            stored += np.floor(force, out=force)
+            if self._codes.amplitude:
+                stored += next(draws)
+            stored = _bounded(stored, _F.rail, self._run, "state")
+        full[:, model.free] = stored
+        return full
+
+    def _push_of(self, states: Array, gains: dict[tuple[int, int], Array], constant: Array) -> Array:
+        """Push on each free neuron, plus 1/2, before it is rounded down."""
+        model = self._model
+        drives: dict[tuple[int, int], Array] = {}
+        start = 0
+        for module in model.modules:
+            stop = start + module.project.shape[0]
+            raw = states[:, start:stop] @ module.project
+            raw += 0.5
+            raw = _bounded(np.floor(raw, out=raw), _F.bus.top, self._run, "bus")
+            for end, (low, high) in zip(module.inner, module.edges, strict=True):
+                drives[end.key] = _drive(raw[:, low:high], gains[end.key], self._run)
+            start = stop
+        force = constant.copy()
+        start = 0
+        for module in model.modules:
+            stop = start + module.project.shape[0]
+            if module.inner:
+                opposite = [drives[end.opposite] for end in module.inner]
+                stacked = opposite[0] if len(opposite) == 1 else np.hstack(opposite)
+                force[:, start:stop] += stacked @ module.push
+            start = stop
+        return force
+
+    def _leak(self, states: Array) -> Array:
+        """s (stiffness + quartic s^2)."""
+        model = self._model
+        slope = states * states
+        slope *= 2.0 ** -(2 * _F.state.fraction - _F.bus.fraction)
+        slope += 0.5
+        np.floor(slope, out=slope)
+        slope *= model.quartic
+        slope += model.stiffness
+        slope = _bounded(np.floor(slope, out=slope), _F.slope.top, self._run, "force")
+        slope *= states
+        slope *= 2.0 ** -(_F.state.fraction + _F.slope.fraction - _F.stored.fraction)
+        slope += 0.5
+        return np.floor(slope, out=slope)
+
+
+def _drive(raw: Array, gain: Array, run: GoldenRun) -> Array:
+    drive = raw * gain
+    drive += 0.5
+    return _bounded(np.floor(drive, out=drive), _F.bus.top, run, "bus")
+
+
+def _bounded(values: Array, top: int, run: GoldenRun, kind: str) -> Array:
+    """Saturate, and count it. (Most of the time there is nothing to do.)"""
+    if values.size and (values.max() > top or values.min() < -top):
+        run.clips[kind] += int(np.count_nonzero(np.abs(values) > top))
+        np.clip(values, -top, top, out=values)
+    return values
+
+
+def _draw(streams: list[NoiseStream], steps: int, shape: tuple[int, ...], amplitude: int):
+    """Noise of each step, (rows, free neurons), made some steps at a time."""
+    if not streams:
+        return
+    rows, neurons = shape
+    chunk = max(1, _NOISE_CHUNK // (rows * neurons))
+    for begin in range(0, steps, chunk):
+        count = min(chunk, steps - begin)
+        drawn = np.concatenate([stream.take(count * neurons) for stream in streams])
+        drawn *= amplitude * 2.0**-_F.amplitude.fraction
+        drawn += 0.5
+        np.floor(drawn, out=drawn)
+        yield from drawn.reshape(rows, count, neurons).transpose(1, 0, 2)
