@@ -1,0 +1,312 @@
+"""The driver of the gateware, wherever it runs: on an FPGA board or simulated, near or far."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import islice
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..substrate.codes import (
+    Codes,
+    ScheduleCodes,
+    decode_contrast,
+    decode_parameters,
+    decode_residual,
+    encode_minibatch,
+    encode_parameters,
+    encode_schedule,
+)
+from ..substrate.errors import CapabilityError, DeviceError
+from ..substrate.formats import BATCH_LIMIT, FORMATS
+from ..substrate.interface import Identity, Substrate
+from ..substrate.network import Network
+from ..substrate.parameters import Parameters
+from ..substrate.phases import Estimator, Minibatch, Result, Saturations, Schedule
+from ..substrate.protocol import REGISTERS, SPACES
+from .layout import Area, Layout, spans
+from .requests import Request, join_words, read_requests, run_request, write_requests
+from .session import Answer, Session
+
+__all__ = ["SLOWEST_CLOCK", "GatewareDevice"]
+
+SLOWEST_CLOCK = 100e3
+"""Clock in Hz that sets the deadline of a run: that of a simulation that writes waveforms on a busy machine. A lost
+frame is noticed by what comes after it, so only a device that has died is waited for so long."""
+
+_FRAME_BYTES = 24
+"""About what one more frame costs, there and back: shorter gaps between changed rows are written over."""
+
+_ROWS = {register.name: row for row, register in enumerate(REGISTERS)}
+_RUN_COUNTERS = Area("registers", _ROWS["cycles"], _ROWS["runs"] - _ROWS["cycles"])
+_DEVICE_COUNTERS = Area("registers", _ROWS["runs"], len(REGISTERS) - _ROWS["runs"])
+
+
+class GatewareDevice(Substrate):
+    """The device at the other end of ``session``, which it owns from here on.
+
+    A run is one burst of requests, and so one round trip. What the device already holds is not written again;
+    after an error nothing is taken to be held.
+
+    Parameters
+    ----------
+    session
+        An open session.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._geometry = session.hello.geometry
+        self._layout: Layout | None = None
+        self._constants: Codes | None = None
+        self._parameters: dict[Area, NDArray[np.int64]] = {}
+        self._registers: dict[str, int] = {}
+        self._last_group = 0
+        self._opened_at = self._device_counters()
+
+    @property
+    def identity(self) -> Identity:
+        """What the device said of itself when it was opened."""
+        hello = self._session.hello
+        return Identity(
+            address=self._session.address,
+            kind="gateware",
+            uid=hello.board.hex(),
+            build=hello.build.hex(),
+            batch_limit=self._layout.batch_limit if self._layout else BATCH_LIMIT,
+            details={
+                "geometry": dict(hello.geometry.words()),
+                "formats": {name: str(fixed) for name, fixed in hello.formats.pairs()},
+                "clock": hello.clock,
+                "buffer": hello.buffer,
+                "protocol": hello.version,
+                "register_map": hello.map_hash.hex(),
+            },
+        )
+
+    def configure(self, network: Network) -> None:
+        """Write the tables of ``network``, and read them back. Parameters must be written afterwards.
+
+        Raises
+        ------
+        CapabilityError
+            If the network does not fit, naming the limit and the need.
+        NetworkError
+            If a stiffness or quartic does not fit its format, naming the module.
+        DeviceError
+            If the device did not keep what was written.
+        """
+        self._forget()
+        self._layout = None
+        layout = Layout(network, self._geometry)
+        constants = encode_parameters(network, Parameters.zeros(network))
+        registers = {
+            "modules": len(network.modules),
+            "groups": layout.groups,
+            "neurons": network.neurons,
+            "levels": network.levels,
+        }
+        tables: dict[str, NDArray[Any]] = {
+            "registers": np.array(list(registers.values()), np.uint32),
+            "modules": layout.module_table(),
+            "ends": layout.end_table(),
+            "sites": layout.site_table(constants),
+        }
+        self._burst([part for name, table in tables.items() for part in self._write(name, 0, table)])
+        held = self._read([Area(name, 0, len(table)) for name, table in tables.items()])
+        for area, words in held.items():
+            wrong = np.argwhere(words != tables[area.space])
+            if len(wrong):
+                where = tuple(wrong[0])
+                raise DeviceError(
+                    f"{self._session.address} did not keep row {where[0]} of {area.space}: wrote "
+                    f"{tables[area.space][where]:#010x}, read {words[where]:#010x}; check the board, and its build"
+                )
+        self._layout, self._constants = layout, constants
+
+    def write(self, parameters: Parameters) -> None:
+        """Load parameters, rounded to the device's formats; of these, write what the device does not hold yet.
+
+        Raises
+        ------
+        ParameterError
+            If a parameter has the wrong shape or does not fit its format, naming it.
+        """
+        layout, _ = self._configured()
+        packed = layout.pack(encode_parameters(layout.network, parameters))
+        requests: list[Request] = []
+        for area, words in packed.items():
+            held = self._parameters.get(area)
+            changed = np.full(len(words), True) if held is None else (words != held).reshape(len(words), -1).any(axis=1)
+            for span in spans(changed, gap=_FRAME_BYTES // SPACES[area.space].row_bytes(self._geometry)):
+                requests += self._write(area.space, area.row + span.start, words[span])
+        self._burst(requests)
+        self._parameters = packed
+
+    def read(self) -> Parameters:
+        """Read back the parameters that the device holds."""
+        layout, constants = self._written()
+        held = layout.unpack(self._read(list(self._parameters)))
+        return decode_parameters(replace(constants, U=held.U, V=held.V, gain=held.gain, bias=held.bias))
+
+    def run(self, minibatch: Minibatch, schedule: Schedule) -> Result:
+        """Run a minibatch through the phases of ``schedule``, and read what came of it: one round trip.
+
+        Raises
+        ------
+        CapabilityError
+            If the minibatch is larger than ``identity.batch_limit``, or the schedule does not fit the device.
+        DataError
+            If the minibatch does not fit the network, or a value is out of range.
+        """
+        layout, _ = self._written()
+        network, batch = layout.network, len(minibatch)
+        codes = encode_schedule(network, schedule)
+        clamped, target = encode_minibatch(network, minibatch, schedule)
+        if batch > layout.batch_limit:
+            raise CapabilityError(
+                f"A minibatch for {self._session.address} must have at most {layout.batch_limit} samples, not {batch}: "
+                "split it"
+            )
+        steps = schedule.free_steps + schedule.nudged_steps * _NUDGED_PHASES[schedule.estimator]
+        nudged = schedule.estimator is not Estimator.FREE
+        outputs = Area("outputs", 0, batch * network.outputs)
+        contrasts = layout.contrast_areas(np.unique(minibatch.levels).tolist()) if nudged else []
+        registers = self._run_registers(codes, schedule, batch, layout.record(nudged))
+        before = [
+            *self._changed_registers(registers),
+            *self._write("samples", 0, layout.samples(minibatch.levels, clamped, target)),
+        ]
+        reads = self._reads([_RUN_COUNTERS, outputs, *contrasts])
+        allowance = layout.run_cycles(batch, steps) / SLOWEST_CLOCK
+
+        started = time.monotonic()
+        answers = self._burst([*before, run_request(allowance), *_flat(reads)])
+        link = time.monotonic() - started
+        device = answers[len(before)].at - answers[len(before) - 1].at
+        self._registers |= registers
+        self._last_group = (batch - 1) % self._geometry.contexts + 1
+
+        words = self._words(reads, answers[len(before) + 1 :])
+        counters = dict(zip(list(_ROWS)[_RUN_COUNTERS.row :], words[_RUN_COUNTERS].tolist(), strict=False))
+        self._check_steps(counters["relax_steps"], steps * -(-batch // self._geometry.contexts))
+        sums = layout.unpack({area: words[area] for area in contrasts})
+        return Result(
+            outputs=FORMATS.state.decode(words[outputs]).reshape(batch, network.outputs),
+            contrast=decode_contrast(network, sums, codes, batch) if nudged else None,
+            residual=decode_residual(network, counters["residual_low"] + (counters["residual_high"] << 32), batch),
+            saturations=Saturations(*(counters[f"{name}_saturations"] for name in ("state", "bus", "force"))),
+            cycles=counters["cycles"],
+            relax_cycles=counters["relax_cycles"],
+            relax_steps=counters["relax_steps"],
+            seconds={"device": device, "link": link - device},
+        )
+
+    def states(self) -> dict[str, NDArray[np.float64]]:
+        """States of the samples worked on last, (C, N): as many as the device works on at once, or were left."""
+        layout, _ = self._written()
+        if not self._last_group:
+            raise DeviceError(f"{self._session.address} has no states: run a minibatch first")
+        areas = {name: Area(name, 0, layout.network.neurons) for name in ("free_states", "states")}
+        words = self._read(list(areas.values()))
+        free, last = (FORMATS.stored.decode(words[area][:, : self._last_group]).T for area in areas.values())
+        return {"free": free, "last": last}
+
+    def health(self) -> dict[str, int | float]:
+        """Counters since the device was opened: of the device (``device_...``) and of this host (``host_...``)."""
+        now = self._device_counters()
+        counted = {f"device_{name}": (now[name] - start) % 2**32 for name, start in self._opened_at.items()}
+        return {**counted, **{f"host_{name}": count for name, count in self._session.counters.items()}}
+
+    def close(self) -> None:
+        """End the session."""
+        self._session.close()
+
+    def _configured(self) -> tuple[Layout, Codes]:
+        if self._layout is None or self._constants is None:
+            raise DeviceError(f"{self._session.address} has no network: call configure first")
+        return self._layout, self._constants
+
+    def _written(self) -> tuple[Layout, Codes]:
+        configured = self._configured()
+        if not self._parameters:
+            raise DeviceError(f"{self._session.address} has no parameters: call write first")
+        return configured
+
+    def _run_registers(self, codes: ScheduleCodes, schedule: Schedule, batch: int, record: int) -> dict[str, int]:
+        """What a run needs in its registers, in their order."""
+        return {
+            "batch": batch,
+            "record": record,
+            "mode": codes.mode,
+            "free_steps": schedule.free_steps,
+            "nudged_steps": schedule.nudged_steps,
+            "beta": codes.beta,
+            "dt_shift": codes.dt_shift,
+            "amplitude": codes.amplitude,
+            "seed_low": schedule.seed % 2**32,
+            "seed_high": schedule.seed >> 32,
+        }
+
+    def _changed_registers(self, registers: dict[str, int]) -> list[Request]:
+        """One write, from the first register that changed to the last; none if the device holds them all."""
+        names = list(registers)
+        changed = [place for place, name in enumerate(names) if registers[name] != self._registers.get(name)]
+        if not changed:
+            return []
+        span = names[changed[0] : changed[-1] + 1]
+        return self._write("registers", _ROWS[span[0]], np.array([registers[name] for name in span]))
+
+    def _check_steps(self, counted: int, asked: int) -> None:
+        if counted != asked:
+            self._forget()
+            raise DeviceError(
+                f"{self._session.address} counted {counted} relaxation steps of the {asked} asked for: "
+                "let no other program use it, then open it again"
+            )
+
+    def _device_counters(self) -> dict[str, int]:
+        words = self._read([_DEVICE_COUNTERS])[_DEVICE_COUNTERS]
+        return dict(zip(list(_ROWS)[_DEVICE_COUNTERS.row :], words.tolist(), strict=True))
+
+    def _write(self, space: str, row: int, words: NDArray[Any]) -> list[Request]:
+        return write_requests(space, row, words, self._geometry)
+
+    def _reads(self, areas: Sequence[Area]) -> dict[Area, list[Request]]:
+        return {area: read_requests(area.space, area.row, area.count, self._geometry) for area in areas}
+
+    def _words(self, reads: dict[Area, list[Request]], answers: Sequence[Answer]) -> dict[Area, NDArray[Any]]:
+        """Words of each area, from the answers to its requests."""
+        payloads = iter([answer.payload for answer in answers])
+        return {
+            area: join_words(area.space, list(islice(payloads, len(requests))), self._geometry)
+            for area, requests in reads.items()
+        }
+
+    def _read(self, areas: Sequence[Area]) -> dict[Area, NDArray[Any]]:
+        reads = self._reads(areas)
+        return self._words(reads, self._burst(_flat(reads)))
+
+    def _burst(self, requests: Sequence[Request]) -> list[Answer]:
+        try:
+            return self._session.burst(requests)
+        except BaseException:
+            self._forget()
+            raise
+
+    def _forget(self) -> None:
+        """Take nothing for granted that the device may hold, but the tables."""
+        self._parameters = {}
+        self._registers = {}
+        self._last_group = 0
+
+
+def _flat(reads: dict[Area, list[Request]]) -> list[Request]:
+    return [request for requests in reads.values() for request in requests]
+
+
+_NUDGED_PHASES = {Estimator.FREE: 0, Estimator.ONE_SIDED: 1, Estimator.SYMMETRIC: 2}
