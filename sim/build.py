@@ -54,7 +54,7 @@ _MAKE = (
     "CFG_CXXFLAGS_PCH_I=-include",  # left empty in the makefile of the Python package
 )
 
-_ZERO_WORD = re.compile(r"^ +\S+ ?\[\d+\] = \d+'[hd]0+;\n", re.MULTILINE)
+_ZERO_MEMORY = re.compile(r"^  initial begin\n(?:    \S+ ?\[\d+\] = \d+'[hd]0+;\n)+  end\n", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,11 +181,11 @@ def device_verilog(geometry: Geometry, identity: bytes) -> str:
 
 
 def without_zeros(text: str) -> str:
-    """Leave out of Verilog the words of memories that start at zero.
+    """Leave out of Verilog the initial contents of memories that start at zero.
 
-    There are hundreds of thousands, one to a line, which take Verilator long. ``--x-initial 0`` does the same.
+    There are hundreds of thousands of words, one to a line, which take Verilator long. ``--x-initial 0`` does the same.
     """
-    return _ZERO_WORD.sub("", text)
+    return _ZERO_MEMORY.sub("", text)
 
 
 def verilate(work: Path, log: Path, *, trace: bool = False, main: Path = MAIN) -> None:
