@@ -1,0 +1,93 @@
+"""Checkpoints: parameters, moving average and optimiser of one step, in one safetensors file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from ..substrate.errors import ParameterError, RunError
+from ..substrate.network import Network
+from ..substrate.parameters import Parameters
+from .optimisers import Optimiser
+from .run import Run
+
+__all__ = ["Checkpoint", "load_checkpoint", "save_checkpoint"]
+
+_KEPT = 2
+"""Checkpoints kept: the newest, and the one before in case that is damaged."""
+
+
+class Checkpoint:
+    """State of training after a step.
+
+    Attributes
+    ----------
+    step
+        Steps taken.
+    parameters
+        The float master copy.
+    average
+        Moving average of the parameters.
+    first, second
+        Moments of the optimiser.
+    """
+
+    def __init__(
+        self, step: int, parameters: Parameters, average: Parameters, first: np.ndarray, second: np.ndarray
+    ) -> None:
+        self.step, self.parameters, self.average = step, parameters, average
+        self.first, self.second = first, second
+
+
+def save_checkpoint(run: Run, parameters: Parameters, average: Parameters, optimiser: Optimiser) -> Path:
+    """Write the checkpoint of the step that the optimiser has come to, and drop old ones."""
+    network = run.config.network
+    tensors = {f"parameters/{name}": leaf for name, leaf in parameters.tensors(network).items()}
+    tensors |= {f"average/{name}": leaf for name, leaf in average.tensors(network).items()}
+    tensors |= {"optimiser/first": optimiser.first, "optimiser/second": optimiser.second}
+    content = save({name: np.ascontiguousarray(leaf) for name, leaf in tensors.items()}, {"step": str(optimiser.step)})
+    path = run.write(f"checkpoints/step-{optimiser.step:08d}.safetensors", content)
+    for old in sorted((run.path / "checkpoints").glob("step-*.safetensors"))[:-_KEPT]:
+        old.unlink(missing_ok=True)
+    return path
+
+
+def load_checkpoint(run: Run) -> tuple[Checkpoint | None, list[str]]:
+    """The newest checkpoint that is whole, and what is wrong with newer ones; None if there has been none yet.
+
+    Raises
+    ------
+    RunError
+        If there are checkpoints, but none is whole.
+    """
+    paths = sorted((run.path / "checkpoints").glob("step-*.safetensors"), reverse=True)
+    damaged: list[str] = []
+    for path in paths:
+        try:
+            return _load(path, run.config.network), damaged
+        except (SafetensorError, ParameterError, KeyError, ValueError, OSError) as error:
+            damaged.append(f"checkpoint '{path}' is damaged and was passed over ({error})")
+    if paths:
+        raise RunError(f"No checkpoint of '{run.path}' is whole: {damaged[0]}")
+    return None, damaged
+
+
+def _load(path: Path, network: Network) -> Checkpoint:
+    with safe_open(path, framework="np") as file:
+        step = int(file.metadata()["step"])
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+    groups = {
+        group: Parameters.from_tensors(
+            network,
+            {name.removeprefix(f"{group}/"): leaf for name, leaf in tensors.items() if name.startswith(f"{group}/")},
+        )
+        for group in ("parameters", "average")
+    }
+    first, second = tensors["optimiser/first"], tensors["optimiser/second"]
+    size = len(groups["parameters"].vector())
+    if first.shape != (size,) or second.shape != (size,):
+        raise ParameterError(f"moments must have shape ({size},), not {first.shape} and {second.shape}")
+    return Checkpoint(step, groups["parameters"], groups["average"], first, second)

@@ -1,0 +1,120 @@
+"""Configuration of a training run: everything that decides its result, in one object that a file can hold."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, fields
+from math import isfinite
+from typing import Any, Self
+
+from ..substrate.errors import RunError
+from ..substrate.network import Network
+from ..substrate.phases import Estimator, Schedule
+from ..substrate.toml import network_from_toml, network_to_toml
+from .edm import Edm
+
+__all__ = ["TrainConfig"]
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """One training run.
+
+    Attributes
+    ----------
+    recipe
+        Name of the recipe that it began with.
+    data
+        Data set: a name, or a file.
+    network
+        The network; one clamped module takes the noisy sample.
+    start
+        Parameters to begin with: ``random``, or ``wiener`` (the clamped module's coupling to the output is the best linear
+        filter of the training data, all else is random).
+    edm
+        Preconditioning and noise levels.
+    steps, batch
+        Optimiser steps, and samples of each.
+    seed
+        Of everything random: initial parameters, data order, noise, the device's noise.
+    estimator, free_steps, nudged_steps, beta, temperature
+        The schedule of the phases.
+    optimiser
+        ``adam``, ``momentum`` or ``sgd``.
+    learning_rate, gain_rate, bias_rate
+        Step size for U and V; and what it is multiplied by for gains and for biases.
+    warm_up
+        Steps over which the rate rises; afterwards it falls to a hundredth along a cosine.
+    clip
+        Largest norm of the gradient; 0 turns clipping off.
+    average
+        Decay of the moving average of the parameters that is evaluated and sampled from; 0 turns it off.
+    evaluate_every, checkpoint_every
+        In steps.
+    """
+
+    recipe: str
+    data: str
+    network: Network
+    start: str = "random"
+    edm: Edm = field(default_factory=Edm)
+    steps: int = 1000
+    batch: int = 32
+    seed: int = 0
+    estimator: Estimator = Estimator.SYMMETRIC
+    free_steps: int = 60
+    nudged_steps: int = 24
+    beta: float = 1 / 16
+    temperature: float = 0.0
+    optimiser: str = "adam"
+    learning_rate: float = 3e-3
+    gain_rate: float = 1.0
+    bias_rate: float = 1.0
+    warm_up: int = 20
+    clip: float = 0.0
+    average: float = 0.0
+    evaluate_every: int = 100
+    checkpoint_every: int = 100
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch", "evaluate_every", "checkpoint_every"):
+            if getattr(self, name) < 1:
+                raise RunError(f"{name} of a training run must be at least 1, not {getattr(self, name)}")
+        for name in ("learning_rate", "gain_rate", "bias_rate", "clip"):
+            value = getattr(self, name)
+            if not isfinite(value) or value < 0:
+                raise RunError(f"{name} of a training run must be finite and at least 0, not {value}")
+        if not 0 <= self.average < 1:
+            raise RunError(f"average of a training run must be at least 0 and below 1, not {self.average}")
+        for name, choices in (("optimiser", ("adam", "momentum", "sgd")), ("start", ("random", "wiener"))):
+            if getattr(self, name) not in choices:
+                raise RunError(f"{name} of a training run must be one of {', '.join(choices)}, not {getattr(self, name)}")
+        if self.estimator is Estimator.FREE:
+            raise RunError("estimator of a training run must be symmetric or one-sided, not free: it gives no contrast")
+        self.schedule(0).check(self.network)
+
+    def schedule(self, seed: int) -> Schedule:
+        """The phases of a step, with the device's noise seed."""
+        return Schedule(self.free_steps, self.nudged_steps, self.beta, self.estimator, self.temperature, seed)
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON values; the network as TOML."""
+        values = {item.name: getattr(self, item.name) for item in fields(self)}
+        return values | {"network": network_to_toml(self.network), "edm": asdict(self.edm)}
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> Self:
+        """Read :meth:`to_json`'s values.
+
+        Raises
+        ------
+        RunError
+            If a value is missing, unknown or out of range.
+        """
+        try:
+            made = dict(values)
+            made["network"] = network_from_toml(made["network"])
+            made["edm"] = Edm(**made["edm"])
+            made["estimator"] = Estimator(made["estimator"])
+            return cls(**made)
+        except (KeyError, TypeError, ValueError) as error:
+            raise RunError(f"The run's configuration is not one of this version ({error})") from None

@@ -1,0 +1,113 @@
+"""Optimisers on the host's float copy of the parameters: from a descent direction to new parameters."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import cos, pi
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..substrate.formats import FORMATS
+from ..substrate.network import Network
+from ..substrate.parameters import Parameters
+from .config import TrainConfig
+
+__all__ = ["Clipping", "Optimiser", "clip_gradient", "clip_parameters", "learning_rate"]
+
+Array = NDArray[np.float64]
+
+_DECAY = {"sgd": (0.0, 0.0), "momentum": (0.9, 0.0), "adam": (0.9, 0.999)}
+_SMALL = 1e-8
+
+
+@dataclass(frozen=True)
+class Clipping:
+    """What had to be clipped in a step: whether the gradient's norm, and how many parameters."""
+
+    gradient: bool
+    parameters: int
+
+
+class Optimiser:
+    """SGD, momentum, or Adam (Kingma and Ba 2015, Algorithm 1), with a rate for each kind of parameter.
+
+    Parameters
+    ----------
+    config
+        Kind and rates.
+    network
+        The network whose parameters it steps.
+
+    Attributes
+    ----------
+    first, second
+        Moments, in the order of :meth:`Parameters.vector`.
+    step
+        Steps taken.
+    """
+
+    def __init__(self, config: TrainConfig, network: Network) -> None:
+        self._config = config
+        self._momentum, self._spread = _DECAY[config.optimiser]
+        zeros = Parameters.zeros(network)
+        rates = Parameters(
+            tuple(np.ones_like(u) for u in zeros.U),
+            tuple(np.ones_like(v) for v in zeros.V),
+            tuple(np.full_like(gain, config.gain_rate) for gain in zeros.gain),
+            np.full_like(zeros.bias, config.bias_rate),
+        )
+        self._rates = rates.vector()
+        self.first = np.zeros_like(self._rates)
+        self.second = np.zeros_like(self._rates)
+        self.step = 0
+
+    def update(self, parameters: Parameters, direction: Parameters) -> Parameters:
+        """Parameters after one step along the descent direction."""
+        gradient = direction.vector()
+        self.first = self._momentum * self.first + (1 - self._momentum) * gradient
+        move = self.first
+        if self._spread:
+            self.second = self._spread * self.second + (1 - self._spread) * gradient**2
+            count = self.step + 1
+            move = move / (1 - self._momentum**count)
+            move = move / (np.sqrt(self.second / (1 - self._spread**count)) + _SMALL)
+        rate = learning_rate(self._config, self.step)
+        self.step += 1
+        return parameters.replace(parameters.vector() + rate * self._rates * move)
+
+
+def learning_rate(config: TrainConfig, step: int) -> float:
+    """Rate of a step: a linear warm-up, then a cosine down to a hundredth (Loshchilov and Hutter 2017, eq. 5)."""
+    if step < config.warm_up:
+        return config.learning_rate * (step + 1) / config.warm_up
+    share = (step - config.warm_up) / max(1, config.steps - config.warm_up)
+    return config.learning_rate * (0.01 + 0.99 * (1 + cos(pi * min(1.0, share))) / 2)
+
+
+def clip_gradient(direction: Parameters, limit: float) -> tuple[Parameters, float, bool]:
+    """The direction with its norm at most ``limit`` (0: any), the norm before, and whether it was clipped."""
+    norm = float(np.linalg.norm(direction.vector()))
+    if limit == 0 or norm <= limit:
+        return direction, norm, False
+    return direction.map(lambda leaf: leaf * (limit / norm)), norm, True
+
+
+def clip_parameters(parameters: Parameters) -> tuple[Parameters, int]:
+    """Parameters within the device's formats, and how many had to be clipped."""
+    clipped = 0
+
+    def bounded(leaf: Array, limit: float) -> Array:
+        nonlocal clipped
+        clipped += int(np.count_nonzero(np.abs(leaf) > limit))
+        return np.clip(leaf, -limit, limit)
+
+    return (
+        Parameters(
+            tuple(bounded(u, FORMATS.weight.limit) for u in parameters.U),
+            tuple(bounded(v, FORMATS.weight.limit) for v in parameters.V),
+            tuple(bounded(gain, FORMATS.gain.limit) for gain in parameters.gain),
+            bounded(parameters.bias, FORMATS.site.limit),
+        ),
+        clipped,
+    )

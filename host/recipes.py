@@ -1,0 +1,86 @@
+"""Recipes: networks and settings that are known to work."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from ..substrate.errors import RunError
+from ..substrate.network import Coupling, Module, Network
+from .config import TrainConfig
+from .data import load_data
+from .edm import Edm
+
+__all__ = ["RECIPES", "recipe"]
+
+
+def _network(
+    size: int, hidden: int, ranks: tuple[int, int, int], edm: Edm, *, quartic: float, stiffness: float = 1.0
+) -> Network:
+    """Input, hidden and output module, all joined; the output has no quartic, so that it can be linear in its input."""
+    modules = (
+        Module("input", size, clamped=True),
+        Module("hidden", hidden, stiffness=1.0, quartic=quartic),
+        Module("output", size, stiffness=stiffness, quartic=0.0),
+    )
+    couplings = (
+        Coupling("input", "hidden", ranks[0]),
+        Coupling("hidden", "output", ranks[1]),
+        Coupling("input", "output", ranks[2]),
+    )
+    return Network(modules, couplings, "output", dt=0.125, levels=edm.levels)
+
+
+def _digits(size: int, data: str) -> TrainConfig:
+    """The full recipe: starts as the best linear filter, and learns what that cannot do."""
+    edm = Edm(levels=32)
+    return TrainConfig(
+        "digits", data, _network(size, 256, (64, 64, 64), edm, quartic=1.0), start="wiener", edm=edm,
+        steps=2400, batch=128, learning_rate=1e-3, average=0.998, evaluate_every=200, checkpoint_every=50,
+    )  # fmt: skip
+
+
+def _digits_quick(size: int, data: str) -> TrainConfig:
+    """A few minutes on the simulated gateware, from random parameters."""
+    edm = Edm(levels=8, sigma_min=0.1, sigma_max=5.0)
+    return TrainConfig(
+        "digits-quick", data, _network(size, 32, (16, 16, 16), edm, quartic=1.0), edm=edm,
+        steps=400, batch=32, free_steps=40, nudged_steps=16, beta=1 / 8, learning_rate=1e-2, average=0.95,
+        evaluate_every=50, checkpoint_every=10,
+    )  # fmt: skip
+
+
+def _points(size: int, data: str) -> TrainConfig:
+    """Two-dimensional sets: moons, swiss-roll, gaussians."""
+    edm = Edm(levels=32, sigma_min=0.02)
+    return TrainConfig(
+        "points", data, _network(size, 64, (8, 8, 2), edm, quartic=1.0), edm=edm,
+        steps=1500, batch=128, learning_rate=3e-3, average=0.99, evaluate_every=150, checkpoint_every=50,
+    )  # fmt: skip
+
+
+RECIPES: dict[str, tuple[str, Callable[[int, str], TrainConfig]]] = {
+    "digits-quick": ("digits", _digits_quick),
+    "digits": ("digits", _digits),
+    "points": ("moons", _points),
+}
+"""For each recipe its own data set, and how it is made for samples of a size."""
+
+
+def recipe(name: str, data: str | None = None, **overrides: Any) -> TrainConfig:
+    """Configuration of a recipe, for its own data set or another, with some of its settings replaced.
+
+    Raises
+    ------
+    RunError
+        If there is no such recipe, or a setting is out of range.
+    DataError
+        If the data cannot be used.
+    """
+    if name not in RECIPES:
+        raise RunError(f"Recipe '{name}' is not known; choose from {', '.join(RECIPES)}")
+    own_data, make = RECIPES[name]
+    data = data or own_data
+    config = make(load_data(data).train.shape[1], data)
+    return replace(config, **overrides)

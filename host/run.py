@@ -1,0 +1,116 @@
+"""Run directory: what a training run leaves behind, whatever instant it ends at.
+
+``config.json`` and ``network.toml`` say what was trained, ``device.json`` on what; ``metrics.jsonl`` is one JSON object a line,
+flushed as they come; ``checkpoints/`` holds whole files only. Nothing is ever unpickled.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Self
+
+from .. import __version__
+from ..substrate.errors import RunError
+from ..substrate.files import write_atomically
+from ..substrate.interface import Identity
+from ..substrate.toml import network_to_toml
+from .config import TrainConfig
+
+__all__ = ["Run"]
+
+
+class Run:
+    """A run directory.
+
+    Attributes
+    ----------
+    path
+        The directory.
+    config
+        What is trained.
+    """
+
+    def __init__(self, path: Path, config: TrainConfig) -> None:
+        self.path, self.config = path, config
+
+    @classmethod
+    def create(cls, path: str | os.PathLike[str], config: TrainConfig) -> Self:
+        """Make a run directory.
+
+        Raises
+        ------
+        RunError
+            If it exists already and is not empty, or cannot be written.
+        """
+        folder = Path(path)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            if any(folder.iterdir()):
+                raise RunError(f"Run directory '{folder}' is not empty: resume it, or choose another")
+            (folder / "checkpoints").mkdir()
+            run = cls(folder, config)
+            run.write("network.toml", network_to_toml(config.network).encode())
+            created = datetime.now(UTC).isoformat(timespec="seconds")
+            head = {"version": __version__, "created": created, "config": config.to_json()}
+            run.write("config.json", json.dumps(head, indent=2).encode())
+        except OSError as error:
+            raise RunError(f"Run directory '{folder}' cannot be written: {error.strerror or error}") from None
+        return run
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str]) -> Self:
+        """Open a run directory.
+
+        Raises
+        ------
+        RunError
+            If it is not one, or its configuration cannot be read.
+        """
+        folder = Path(path)
+        try:
+            head = json.loads((folder / "config.json").read_text())
+            config = TrainConfig.from_json(head["config"])
+        except FileNotFoundError:
+            raise RunError(f"'{folder}' is not a run directory: it has no config.json") from None
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise RunError(f"Configuration '{folder / 'config.json'}' cannot be read ({error})") from None
+        return cls(folder, config)
+
+    def write(self, name: str, content: bytes) -> Path:
+        """Write a file of the run, whole or not at all."""
+        try:
+            write_atomically(self.path / name, content)
+        except OSError as error:
+            raise RunError(f"File '{self.path / name}' cannot be written: {error.strerror or error}") from None
+        return self.path / name
+
+    def record_device(self, identity: Identity) -> None:
+        """Record what the run is trained on."""
+        self.write("device.json", json.dumps(asdict(identity), indent=2, default=str).encode())
+
+    def log(self, kind: str, **values: Any) -> dict[str, Any]:
+        """Append one object to the metrics; returns it."""
+        record = {"kind": kind, **values}
+        try:
+            with (self.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
+                file.write(json.dumps(record) + "\n")
+        except OSError as error:
+            raise RunError(f"Metrics of '{self.path}' cannot be written: {error.strerror or error}") from None
+        return record
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """All complete objects of the metrics; a last line cut short by a crash is not one."""
+        try:
+            lines = (self.path / "metrics.jsonl").read_text(encoding="utf-8").split("\n")
+        except FileNotFoundError:
+            return []
+        return [json.loads(line) for line in lines[:-1]]
+
+    def forget_after(self, step: int) -> None:
+        """Drop what the metrics say of steps after ``step``: a resumed run goes through them again."""
+        kept = [record for record in self.metrics() if record.get("step", 0) <= step]
+        self.write("metrics.jsonl", "".join(json.dumps(record) + "\n" for record in kept).encode())

@@ -1,0 +1,79 @@
+"""Parameters to begin a training run with."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..substrate.errors import RunError
+from ..substrate.formats import FORMATS
+from ..substrate.network import Network
+from ..substrate.parameters import Parameters
+from .baselines import Wiener
+from .config import TrainConfig
+from .data import Dataset
+from .random import generator
+
+__all__ = ["check_data", "start_parameters"]
+
+_SCALE = 2.0
+"""Length of the columns of U and V in the linear filter: gains shrink by its square, into their range."""
+
+
+def check_data(config: TrainConfig, data: Dataset) -> None:
+    """Raise :class:`RunError` if the data does not fit the network's clamped and output modules."""
+    size = data.train.shape[1]
+    for what, need in (("clamped modules", config.network.inputs), ("output module", config.network.outputs)):
+        if need != size:
+            raise RunError(
+                f"Data set '{data.name}' has samples of {size} numbers, but the network's {what} have {need} neurons"
+            )
+
+
+def start_parameters(config: TrainConfig, data: Dataset) -> Parameters:
+    """Initial parameters; with start ``wiener``, the linear filter in the coupling from input to output."""
+    network = config.network
+    parameters = Parameters.random(network, generator(config.seed, "start"))
+    if config.start == "random":
+        return parameters
+    sources = [module.name for module in network if module.clamped]
+    number = next(
+        (n for n, c in enumerate(network.couplings) if len(sources) == 1 and {c.a, c.b} == {sources[0], network.output}),
+        None,
+    )
+    if number is None:
+        raise RunError("start 'wiener' needs one clamped module, coupled to the output module")
+    return _with_filter(config, network, parameters, number, Wiener(data.train))
+
+
+def _with_filter(
+    config: TrainConfig, network: Network, parameters: Parameters, number: int, wiener: Wiener
+) -> Parameters:
+    """Put the filter into one coupling.
+
+    With C = Q diag(v) Q^T, the filter's output in the units of the network is Q diag(g) Q^T (c_in y) + bias, where
+    g = (v / (v + sigma^2) - c_skip) / (c_in c_out) and bias = Q diag(sigma^2 / (v + sigma^2)) Q^T mu / c_out.
+    """
+    edm = config.edm
+    rank = min(network.couplings[number].rank, len(wiener.variances))
+    directions, variances = wiener.directions[:, :rank], wiener.variances[:rank]
+    sigma = edm.sigmas()[:, None]
+    stiffness = network.stiffness[network.slices[network.output]]
+    shrink = variances / (variances + sigma**2)
+    gains = (shrink - edm.c_skip(sigma)) / (edm.c_in(sigma) * edm.c_out(sigma)) / _SCALE**2
+    mean = (1 - shrink) * (wiener.mean @ directions) @ directions.T / edm.c_out(sigma)
+
+    def column(matrix: np.ndarray) -> np.ndarray:
+        full = np.zeros_like(matrix)
+        full[:, :rank] = _SCALE * directions
+        return full
+
+    U, V, gain = list(parameters.U), list(parameters.V), list(parameters.gain)
+    to_output = V if network.couplings[number].b == network.output else U
+    U[number], V[number] = column(U[number]), column(V[number])
+    to_output[number] = to_output[number] * stiffness[:, None]
+    full_gain = np.zeros_like(gain[number])
+    full_gain[:, :rank] = np.clip(gains, -FORMATS.gain.limit, FORMATS.gain.limit)
+    gain[number] = full_gain
+    bias = parameters.bias.copy()
+    bias[:, network.slices[network.output]] = mean * stiffness
+    return Parameters(tuple(U), tuple(V), tuple(gain), np.clip(bias, -FORMATS.site.limit, FORMATS.site.limit))

@@ -1,0 +1,250 @@
+"""Training: minibatch, three phases on the device, update, write back; until the steps of the run are done."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from time import perf_counter
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..substrate.errors import CapabilityError, RunError
+from ..substrate.interface import Substrate
+from ..substrate.parameters import Parameters
+from ..substrate.phases import Minibatch, Result
+from .baselines import REPORT_SIGMAS, baseline_errors
+from .checkpoint import load_checkpoint, save_checkpoint
+from .config import TrainConfig
+from .data import Dataset, load_data
+from .evaluation import denoising_errors, gradient_cosine
+from .images import save_arrays
+from .optimisers import Clipping, Optimiser, clip_gradient, clip_parameters
+from .random import device_seed, generator
+from .run import Run
+from .sampler import sample
+from .start import check_data, start_parameters
+
+__all__ = ["Progress", "train"]
+
+Array = NDArray[np.float64]
+
+_RESIDUAL_WARNING = 1.0
+"""Residual over beta above which the free phase is too short for beta: its drift counts for more than the nudge."""
+
+_SHOWN_SAMPLES = {True: 30, False: 1000}
+"""Samples generated at the end: of images, and of points."""
+
+
+class Progress(Protocol):
+    """Who is told how training goes."""
+
+    def begin(self, total: int, first: int) -> None:
+        """Training of ``total`` steps begins at step ``first``."""
+
+    def step(self, record: dict[str, Any]) -> None:
+        """A step was done; its metrics."""
+
+    def evaluation(self, record: dict[str, Any]) -> None:
+        """An evaluation was done; its metrics."""
+
+    def warning(self, message: str) -> None:
+        """Something is worth a look."""
+
+    def end(self) -> None:
+        """Training has ended."""
+
+
+def train(run: Run, device: Substrate, progress: Progress) -> dict[str, Any]:
+    """Train a run to its end, from its newest checkpoint if it has one.
+
+    On a deterministic device the result is the same, bit for bit, however often the run was interrupted: data order, noise
+    and device seeds depend on the run's seed and the step alone. Ctrl-C ends it after the step under way, with a checkpoint.
+
+    Returns
+    -------
+    dict
+        What the command line reports: step, errors, baselines, seconds, interrupted.
+
+    Raises
+    ------
+    EquipoiseError
+        If data, device or run directory fail. What was reached is in the run's checkpoints.
+    """
+    training = _Training(run, device, progress)
+    try:
+        return training.go_on()
+    finally:
+        progress.end()
+
+
+class _Training:
+    def __init__(self, run: Run, device: Substrate, progress: Progress) -> None:
+        self.run, self.device, self.progress = run, device, progress
+        self.config: TrainConfig = run.config
+        self.data: Dataset = load_data(self.config.data)
+        check_data(self.config, self.data)
+        if self.config.batch > (limit := device.identity.batch_limit):
+            raise CapabilityError(f"batch {self.config.batch} is more than this device takes at once ({limit}): lower it")
+        device.configure(self.config.network)
+        run.record_device(device.identity)
+        self.optimiser = Optimiser(self.config, self.config.network)
+        self.seconds = {"device": 0.0, "link": 0.0, "host": 0.0}
+        self.warned = False
+        self.parameters, self.average = self._begin()
+
+    def _begin(self) -> tuple[Parameters, Parameters]:
+        checkpoint, damaged = load_checkpoint(self.run)
+        for message in damaged:
+            self._warn(message, checkpoint.step if checkpoint else 0)
+        if checkpoint is None:
+            self.run.forget_after(-1)
+            self.run.log("baselines", sigmas=list(REPORT_SIGMAS), **baseline_errors(self.data))
+            parameters, _ = clip_parameters(start_parameters(self.config, self.data))
+            return parameters, parameters
+        self.optimiser.step = checkpoint.step
+        self.optimiser.first, self.optimiser.second = checkpoint.first, checkpoint.second
+        self.run.forget_after(checkpoint.step)
+        self.run.log("resumed", step=checkpoint.step)
+        return checkpoint.parameters, checkpoint.average
+
+    def go_on(self) -> dict[str, Any]:
+        config, first = self.config, self.optimiser.step
+        self.progress.begin(config.steps, first)
+        interrupted = False
+        try:
+            if first == 0:
+                self._evaluate()
+            batches = self._batches(first)
+            while self.optimiser.step < config.steps:
+                self._step(*next(batches))
+                step = self.optimiser.step
+                if step % config.checkpoint_every == 0 or step == config.steps:
+                    save_checkpoint(self.run, self.parameters, self.average, self.optimiser)
+                if step % config.evaluate_every == 0 or step == config.steps:
+                    self._evaluate()
+            self._sample()
+        except KeyboardInterrupt:
+            interrupted = True
+            save_checkpoint(self.run, self.parameters, self.average, self.optimiser)
+        kind = "interrupted" if interrupted else "finished"
+        self.run.log(kind, step=self.optimiser.step, seconds=self.seconds)
+        return self._summary(interrupted)
+
+    def _batches(self, first: int) -> Iterator[tuple[int, Array]]:
+        """Step and clean samples (B, d): epoch after epoch, each in an order of its own."""
+        train, batch = self.data.train, self.config.batch
+        epoch, order = -1, np.zeros(0, np.int64)
+        for step in range(first, self.config.steps):
+            places = np.arange(step * batch, (step + 1) * batch)
+            chosen = np.empty(batch, np.int64)
+            for number in np.unique(places // len(train)):
+                if number != epoch:
+                    epoch = int(number)
+                    order = generator(self.config.seed, "order", epoch).permutation(len(train))
+                here = places // len(train) == number
+                chosen[here] = order[places[here] % len(train)]
+            yield step, train[chosen]
+
+    def _step(self, step: int, clean: Array) -> None:
+        """One step. An interrupt waits until it is whole: parameters, moments and metrics belong together."""
+        config = self.config
+        begin = perf_counter()
+        rng = generator(config.seed, "noise", step)
+        sigma = config.edm.draw(rng, len(clean))
+        noisy = clean + sigma[:, None] * rng.normal(size=clean.shape)
+        minibatch, clipped_samples = config.edm.minibatch(noisy, sigma, clean)
+        result, spent = self._run(minibatch, step)
+        if result.contrast is None:
+            raise RunError(f"Estimator '{config.estimator.value}' gives no contrast: train with symmetric or one-sided")
+        direction, norm, clipped = clip_gradient(result.contrast, config.clip)
+        parameters, clipped_parameters = clip_parameters(self.optimiser.update(self.parameters, direction))
+        average = self.average
+        if config.average:
+            decay = min(config.average, (step + 1) / (step + 10))
+            average = self.average.map(lambda old, new: decay * old + (1 - decay) * new, parameters)
+        self.parameters, self.average = parameters, average if config.average else parameters
+        loss = 0.5 * float(np.mean(np.sum((result.outputs - minibatch.target) ** 2, axis=1)))
+        spent["host"] = perf_counter() - begin - spent["device"] - spent["link"]
+        for part, seconds in spent.items():
+            self.seconds[part] += seconds
+        clipping = Clipping(clipped, clipped_parameters)
+        record = self._record(step + 1, result, loss, norm, clipping, clipped_samples, spent)
+        self._watch(step + 1, result)
+        self.progress.step(record)
+
+    def _run(self, minibatch: Minibatch, step: int) -> tuple[Result, dict[str, float]]:
+        """Write the parameters and run; the wall time on the device and on the link."""
+        begin = perf_counter()
+        self.device.write(self.parameters)
+        written = perf_counter()
+        result = self.device.run(minibatch, self.config.schedule(device_seed(self.config.seed, "device", step)))
+        end = perf_counter()
+        on_device = result.seconds.get("device", end - begin)
+        on_link = result.seconds["link"] + written - begin if "link" in result.seconds else 0.0
+        return result, {"device": on_device, "link": on_link}
+
+    def _record(
+        self, step: int, result: Result, loss: float, norm: float, clipping: Clipping, samples: int,
+        spent: dict[str, float],
+    ) -> dict[str, Any]:  # fmt: skip
+        return self.run.log(
+            "step",
+            step=step,
+            loss=loss,
+            residual=result.residual,
+            gradient_norm=norm,
+            clipped={**asdict(clipping), "samples": samples},
+            saturations=asdict(result.saturations),
+            cycles=result.cycles,
+            relax_cycles=result.relax_cycles,
+            relax_steps=result.relax_steps,
+            seconds=spent,
+        )
+
+    def _watch(self, step: int, result: Result) -> None:
+        """Warn, once, when the free phase is too short for beta."""
+        ratio = result.residual / self.config.beta
+        if ratio > _RESIDUAL_WARNING and not self.warned:
+            self.warned = True
+            self._warn(
+                f"the free phase ends at |ds/dt| = {result.residual:.2g}, {ratio:.1f} times beta: "
+                "give it more free_steps, or a larger beta",
+                step,
+            )
+
+    def _warn(self, message: str, step: int) -> None:
+        self.run.log("warning", step=step, message=message)
+        self.progress.warning(message)
+
+    def _evaluate(self) -> None:
+        step = self.optimiser.step
+        self.device.write(self.average)
+        errors, images = denoising_errors(self.device, self.config, self.data, step)
+        cosine = gradient_cosine(self.device, self.config, self.data, step)
+        save_arrays(self.run, "images.npz", images)
+        record = self.run.log("evaluation", step=step, sigmas=list(REPORT_SIGMAS), error=errors, cosine=cosine)
+        self.progress.evaluation(record)
+
+    def _sample(self) -> None:
+        self.device.write(self.average)
+        count = _SHOWN_SAMPLES[len(self.data.shape) > 1]
+        samples = sample(self.device, self.config, count, len(self.data.train[0]), seed=self.config.seed)
+        save_arrays(self.run, "samples.npz", {"samples": self.data.original(samples)})
+
+    def _summary(self, interrupted: bool) -> dict[str, Any]:
+        records = self.run.metrics()
+        baselines = next(r for r in records if r["kind"] == "baselines")
+        evaluations = [r for r in records if r["kind"] == "evaluation"]
+        return {
+            "run": str(self.run.path),
+            "step": self.optimiser.step,
+            "interrupted": interrupted,
+            "sigmas": list(REPORT_SIGMAS),
+            "error": evaluations[-1]["error"] if evaluations else None,
+            "first_error": evaluations[0]["error"] if evaluations else None,
+            "cosine": evaluations[-1]["cosine"] if evaluations else None,
+            "baselines": {name: baselines[name] for name in ("wiener", "identity", "mean")},
+            "seconds": self.seconds,
+        }
