@@ -6,8 +6,10 @@
 module board #(
     parameter CAPACITY = 2048,  // bytes of each mailbox
     parameter PAUSE    = 256,   // cycles without a byte after which the outbox is handed over
-    parameter SETTLE   = 4096,  // cycles without a byte, and not busy, after which the device counts as idle
-    parameter PATROL   = 131072 // cycles after which the bench is woken anyway, to see whether the host is still there
+    parameter SETTLE   = 16384, // cycles without a byte or a run after which the device counts as idle: more than
+                                // it takes for the longest request (1024 bytes of payload)
+    parameter GLANCE   = 2048,  // cycles after which the bench is woken anyway, to see what the host has to say,
+    parameter PATROL   = 131072 // and during a run, when the host can only vanish
 ) (
     input  wire                  clk,
     input  wire                  turn         /*verilator public_flat_rw*/,
@@ -23,8 +25,9 @@ module board #(
 );
     reg        turn_seen = 0;
     reg [15:0] taken = 0;
-    reg [31:0] quiet = 0;
-    reg [31:0] age = 0;
+    reg [31:0] quiet = 0;  // cycles since the last byte
+    reg [31:0] rest = 0;   // cycles since the last byte or run
+    reg [31:0] age = 0;    // cycles since the bench's last visit
 
     wire       visited = turn != turn_seen;
     wire       busy;
@@ -35,9 +38,10 @@ module board #(
     wire       moved = (rx_valid && rx_ready) || (tx_valid && tx_ready);
 
     assign exhausted = taken == inbox_count;
-    assign idle = exhausted && outbox_count == 0 && quiet >= SETTLE && !busy;
+    assign idle = exhausted && outbox_count == 0 && rest >= SETTLE;
     assign attention = !visited && (
-        (exhausted && more) || outbox_count == CAPACITY || (outbox_count != 0 && quiet >= PAUSE) || idle || age >= PATROL);
+        (exhausted && more) || outbox_count == CAPACITY || (outbox_count != 0 && quiet >= PAUSE)
+        || idle || age >= (busy ? PATROL : GLANCE));
 
     device device (
         .clk(clk), .rst(1'b0), .busy(busy),
@@ -50,7 +54,8 @@ module board #(
     always @(posedge clk) begin
         turn_seen <= turn;
         age <= visited ? 0 : age + 1;
-        quiet <= visited || moved ? 0 : quiet + 1;
+        quiet <= moved ? 0 : quiet + 1;
+        rest <= moved || busy ? 0 : rest + 1;
         if (visited) begin
             outbox_count <= 0;
             if (refill) taken <= 0;
