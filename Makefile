@@ -1,0 +1,40 @@
+# make train   sets everything up, then trains on the simulated gateware
+# make test    sets everything up, then runs all tests
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+TYPED := equipoise.substrate equipoise.drivers equipoise.host
+
+# Two threads of BLAS on a shared core were seen to be far slower than one.
+export OMP_NUM_THREADS := 1
+export OPENBLAS_NUM_THREADS := 1
+
+.PHONY: train test lint types clean
+
+train: $(READY)
+	$(BIN)/equipoise train --recipe digits-quick --device 'sim:?lanes=16&contexts=4'
+
+test: $(READY)
+	$(BIN)/pytest
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+# The repository's root is the package, whatever its folder is called: give it the package's name for the type checker.
+types: $(READY)
+	mkdir -p build/typing && ln -sfn ../.. build/typing/equipoise
+	cd build/typing && MYPYPATH=. ../../$(BIN)/mypy $(TYPED:%=-p %)
+
+$(READY): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Equipoise needs Python 3.11 or newer; say which with make PYTHON=..." >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --upgrade pip
+	$(BIN)/pip install --quiet --editable '.[dev]' --constraint requirements.lock
+	touch $(READY)
+
+clean:
+	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
