@@ -11,18 +11,20 @@ module board #(
     parameter GLANCE   = 2048,  // cycles after which the bench is woken anyway, to see what the host has to say,
     parameter PATROL   = 131072 // and during a run, when the host can only vanish
 ) (
-    input  wire                  clk,
-    input  wire                  turn         /*verilator public_flat_rw*/,
-    input  wire                  refill       /*verilator public_flat_rw*/,
-    input  wire                  more         /*verilator public_flat_rw*/, // the bench holds bytes for a next refill
-    input  wire [8*CAPACITY-1:0] inbox        /*verilator public_flat_rw*/,
-    input  wire [15:0]           inbox_count  /*verilator public_flat_rw*/,
-    output reg  [8*CAPACITY-1:0] outbox       /*verilator public_flat_rd*/,
-    output reg  [15:0]           outbox_count /*verilator public_flat_rd*/,
-    output wire                  exhausted    /*verilator public_flat_rd*/, // all of the inbox is taken
-    output wire                  idle         /*verilator public_flat_rd*/, // time may stand still
-    output wire                  attention    /*verilator public_flat_rd*/
+    input  wire clk,
+    output wire attention /*verilator public_flat_rd*/
 );
+    // The bench's side: registers, as Verilator copies a port of the top that is public on every evaluation.
+    reg                  turn         /*verilator public_flat_rw*/ = 0;
+    reg                  refill       /*verilator public_flat_rw*/ = 0;
+    reg                  more         /*verilator public_flat_rw*/ = 0;  // the bench holds bytes for a next refill
+    reg [8*CAPACITY-1:0] inbox        /*verilator public_flat_rw*/;
+    reg [15:0]           inbox_count  /*verilator public_flat_rw*/ = 0;
+    reg [8*CAPACITY-1:0] outbox       /*verilator public_flat_rd*/;
+    reg [15:0]           outbox_count /*verilator public_flat_rd*/ = 0;
+    wire                 exhausted    /*verilator public_flat_rd*/;  // all of the inbox is taken
+    wire                 idle         /*verilator public_flat_rd*/;  // time may stand still
+
     reg        turn_seen = 0;
     reg [15:0] taken = 0;
     reg [31:0] quiet = 0;  // cycles since the last byte
@@ -48,8 +50,6 @@ module board #(
         .rx__payload(inbox[8*taken[10:0] +: 8]), .rx__valid(rx_valid), .rx__ready(rx_ready),
         .tx__payload(tx_payload), .tx__valid(tx_valid), .tx__ready(tx_ready)
     );
-
-    initial outbox_count = 0;
 
     always @(posedge clk) begin
         turn_seen <= turn;
