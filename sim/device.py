@@ -7,9 +7,9 @@ from pathlib import Path
 from ..drivers.gateware import GatewareDevice
 from ..drivers.session import Session
 from .board import BoardTransport, SimulatedBoard
-from .build import board_geometry, build_board
+from .build import BoardBuild, board_geometry, build_board
 
-__all__ = ["open_board"]
+__all__ = ["connect", "open_board"]
 
 
 def open_board(lanes: int = 8, contexts: int = 1, *, trace: Path | None = None) -> GatewareDevice:
@@ -29,5 +29,9 @@ def open_board(lanes: int = 8, contexts: int = 1, *, trace: Path | None = None) 
     DeviceError
         If the trace file cannot be written, or the simulator does not start.
     """
-    build = build_board(board_geometry(lanes, contexts), trace=trace is not None)
+    return connect(build_board(board_geometry(lanes, contexts), trace=trace is not None), trace=trace)
+
+
+def connect(build: BoardBuild, *, trace: Path | None = None) -> GatewareDevice:
+    """Start a board and connect to its device, as :func:`open_board` does."""
     return GatewareDevice(Session(BoardTransport(SimulatedBoard(build, trace=trace))))

@@ -1,0 +1,37 @@
+"""Simulated boards for all tests: built once, and kept in the cache for the next time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+
+import pytest
+
+from equipoise.drivers.gateware import GatewareDevice
+from equipoise.sim.build import BoardBuild, build_board
+from equipoise.sim.device import connect
+from equipoise.substrate.geometry import Geometry
+
+SMALL = Geometry(
+    lanes=2, contexts=2, neurons=64, rows=512, groups=32, levels=4, sample_words=4096, output_words=2048
+)
+"""Quick to compile, and large enough for the networks of the tests."""
+
+
+@pytest.fixture(scope="session")
+def board_build() -> BoardBuild:
+    """A small simulated board, ready to be started."""
+    return build_board(SMALL)
+
+
+@pytest.fixture
+def sim_device() -> Iterator[Callable[..., GatewareDevice]]:
+    """Start a small simulated board of so many lanes and contexts; it is closed at the end of the test."""
+    with ExitStack() as devices:
+
+        def start(lanes: int = SMALL.lanes, contexts: int = SMALL.contexts) -> GatewareDevice:
+            build = build_board(replace(SMALL, lanes=lanes, contexts=contexts))
+            return devices.enter_context(connect(build))
+
+        yield start
