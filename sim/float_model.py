@@ -42,7 +42,6 @@ class FloatModel(Substrate):
     def __init__(self) -> None:
         self._network: Network | None = None
         self._dynamics: _Dynamics | None = None
-        self._parameters: Parameters | None = None
         self._states: dict[str, Array] | None = None
         self._health = {"runs": 0, "samples": 0}
 
@@ -55,7 +54,7 @@ class FloatModel(Substrate):
 
     def configure(self, network: Network) -> None:
         """Take ``network``; of any size. Parameters must be written afterwards."""
-        self._network, self._parameters, self._dynamics, self._states = network, None, None, None
+        self._network, self._dynamics, self._states = network, None, None
 
     def write(self, parameters: Parameters) -> None:
         """Load parameters, as they are.
@@ -70,8 +69,7 @@ class FloatModel(Substrate):
         if self._network is None:
             raise DeviceError("The float model has no network: call configure first")
         parameters.check(self._network)
-        self._parameters = parameters.map(np.copy)
-        self._dynamics = _Dynamics(self._network, self._parameters)
+        self._dynamics = _Dynamics(self._network, parameters.map(np.copy))
 
     def read(self) -> Parameters:
         """A copy of the parameters.
@@ -81,7 +79,7 @@ class FloatModel(Substrate):
         DeviceError
             If none have been written.
         """
-        return self._ready()[1].map(np.copy)
+        return self._ready().parameters.map(np.copy)
 
     def run(self, minibatch: Minibatch, schedule: Schedule) -> Result:
         """Run a minibatch through the phases of ``schedule``.
@@ -93,21 +91,23 @@ class FloatModel(Substrate):
         DeviceError
             If no parameters have been written, or the states grow without bound.
         """
-        network, _ = self._ready()
+        dynamics = self._ready()
+        network = dynamics.network
         schedule.check(network)
         minibatch.check(network, schedule)
         if len(minibatch) > BATCH_LIMIT:
             raise CapabilityError(f"A minibatch must have at most {BATCH_LIMIT} samples, not {len(minibatch)}")
         self._states = None
         begin = time.perf_counter()
-        free, residual = self._relax(minibatch, schedule, FREE)
+        free, residual = dynamics.run(minibatch, schedule, FREE)
         last, contrast = free, None
         if schedule.estimator is Estimator.ONE_SIDED:
-            last, _ = self._relax(minibatch, schedule, POSITIVE, start=free)
-            contrast = self._contrast(minibatch, last, free, schedule.beta)
+            last, _ = dynamics.run(minibatch, schedule, POSITIVE, start=free)
+            contrast = dynamics.contrast(minibatch, last, free, schedule.beta)
         elif schedule.estimator is Estimator.SYMMETRIC:
-            positive, last = np.split(self._relax(minibatch, schedule, POSITIVE, NEGATIVE, start=free)[0], 2)
-            contrast = self._contrast(minibatch, positive, last, 2 * schedule.beta)
+            both, _ = dynamics.run(minibatch, schedule, POSITIVE, NEGATIVE, start=free)
+            positive, last = np.split(both, 2)
+            contrast = dynamics.contrast(minibatch, positive, last, 2 * schedule.beta)
         self._states = {"free": free, "last": last}
         self._health["runs"] += 1
         self._health["samples"] += len(minibatch)
@@ -136,64 +136,20 @@ class FloatModel(Substrate):
 
     def close(self) -> None:
         """Forget network, parameters and states."""
-        self._network, self._parameters, self._dynamics, self._states = None, None, None, None
+        self._network, self._dynamics, self._states = None, None, None
 
-    def _ready(self) -> tuple[Network, Parameters]:
-        if self._network is None or self._parameters is None:
+    def _ready(self) -> _Dynamics:
+        if self._dynamics is None:
             raise DeviceError("The float model has no parameters: call configure and write first")
-        return self._network, self._parameters
-
-    def _relax(
-        self, minibatch: Minibatch, schedule: Schedule, *phases: int, start: Array | None = None
-    ) -> tuple[Array, float]:
-        """Run ``phases`` side by side from ``start`` (B, N), or from zero; states (phases * B, N) and the residual."""
-        assert self._dynamics is not None
-        network = self._dynamics.network
-        beta = {FREE: 0.0, POSITIVE: schedule.beta, NEGATIVE: -schedule.beta}
-        nudge = np.repeat([beta[phase] for phase in phases], len(minibatch))
-        steps = schedule.free_steps if phases == (FREE,) else schedule.nudged_steps
-        noise = None
-        if schedule.temperature:
-            keys = [(schedule.seed, 256 * j + phase) for phase in phases for j in range(len(minibatch))]
-            size = int((~network.clamped).sum())
-            noise = _noise(keys, size, steps, np.sqrt(2 * schedule.temperature * network.dt))
-        tiled = _tile(minibatch, len(phases))
-        states = np.zeros((len(nudge), network.neurons)) if start is None else np.tile(start, (len(phases), 1))
-        moved, residual = self._dynamics.relax(states[:, ~network.clamped], tiled, nudge, steps, noise)
-        if not np.all(np.isfinite(moved)):
-            raise DeviceError(
-                f"States of the float model grew without bound within {steps} steps: "
-                f"lower the step dt ({network.dt:g}) or the strength of the couplings"
-            )
-        states[:, network.clamped] = tiled.clamped
-        states[:, ~network.clamped] = moved
-        return states, residual
-
-    def _contrast(self, minibatch: Minibatch, plus: Array, minus: Array, scale: float) -> Parameters:
-        """Local contrast of states ``plus`` and ``minus``, each (B, N), averaged and divided by ``scale``."""
-        network, parameters = self._ready()
-        states, levels = np.concatenate([plus, minus]), np.tile(minibatch.levels, 2)
-        weight = np.repeat([1.0, -1.0], len(minibatch)) / (scale * len(minibatch))
-        by_level = np.zeros((network.levels, len(levels)))
-        by_level[levels, np.arange(len(levels))] = weight
-        U, V, gain = [], [], []
-        for coupling, u, v, g in zip(network.couplings, parameters.U, parameters.V, parameters.gain, strict=True):
-            a, b = states[:, network.slices[coupling.a]], states[:, network.slices[coupling.b]]
-            left, right = a @ u, b @ v
-            weighted = weight[:, None] * g[levels]
-            U.append(a.T @ (weighted * right))
-            V.append(b.T @ (weighted * left))
-            gain.append(by_level @ (left * right))
-        bias = by_level @ states
-        bias[:, network.clamped] = 0.0  # exact: plus and minus agree there, but their sums may round
-        return Parameters(tuple(U), tuple(V), tuple(gain), bias)
+        return self._dynamics
 
 
 class _Dynamics:
-    """Relaxation of the free neurons, laid out for speed: states transposed, so that a module's rows are contiguous.
+    """Phases and contrasts of a network with given parameters.
 
-    The *live* ends are those of couplings between two free modules. They are sorted by module, so that all
-    buses of a module are one product and all pushes on it another.
+    Relaxation is laid out for speed. States are transposed, so that a module's rows are contiguous. The *live* ends,
+    those of couplings between two free modules, are sorted by module, so that all buses of a module are one
+    product and all pushes on it another.
     """
 
     def __init__(self, network: Network, parameters: Parameters) -> None:
@@ -220,7 +176,51 @@ class _Dynamics:
         ranges = [place[end] + np.arange(network.couplings[end[0]].rank) for end in partner]
         self.partner = np.concatenate([np.arange(0), *ranges])
 
-    def relax(
+    def run(
+        self, minibatch: Minibatch, schedule: Schedule, *phases: int, start: Array | None = None
+    ) -> tuple[Array, float]:
+        """Run ``phases`` side by side from ``start`` (B, N), or from zero; states (phases * B, N) and the residual."""
+        network = self.network
+        beta = {FREE: 0.0, POSITIVE: schedule.beta, NEGATIVE: -schedule.beta}
+        nudge = np.repeat([beta[phase] for phase in phases], len(minibatch))
+        steps = schedule.free_steps if phases == (FREE,) else schedule.nudged_steps
+        noise = None
+        if schedule.temperature:
+            keys = [(schedule.seed, 256 * j + phase) for phase in phases for j in range(len(minibatch))]
+            size = int((~network.clamped).sum())
+            noise = _noise(keys, size, steps, np.sqrt(2 * schedule.temperature * network.dt))
+        tiled = _tile(minibatch, len(phases))
+        states = np.zeros((len(nudge), network.neurons)) if start is None else np.tile(start, (len(phases), 1))
+        moved, residual = self._relax(states[:, ~network.clamped], tiled, nudge, steps, noise)
+        if not np.all(np.isfinite(moved)):
+            raise DeviceError(
+                f"States of the float model grew without bound within {steps} steps: "
+                f"lower the step dt ({network.dt:g}) or the strength of the couplings"
+            )
+        states[:, network.clamped] = tiled.clamped
+        states[:, ~network.clamped] = moved
+        return states, residual
+
+    def contrast(self, minibatch: Minibatch, plus: Array, minus: Array, scale: float) -> Parameters:
+        """Local contrast of states ``plus`` and ``minus``, each (B, N), averaged and divided by ``scale``."""
+        network, parameters = self.network, self.parameters
+        states, levels = np.concatenate([plus, minus]), np.tile(minibatch.levels, 2)
+        weight = np.repeat([1.0, -1.0], len(minibatch)) / (scale * len(minibatch))
+        by_level = np.zeros((network.levels, len(levels)))
+        by_level[levels, np.arange(len(levels))] = weight
+        U, V, gain = [], [], []
+        for coupling, u, v, g in zip(network.couplings, parameters.U, parameters.V, parameters.gain, strict=True):
+            a, b = states[:, network.slices[coupling.a]], states[:, network.slices[coupling.b]]
+            left, right = a @ u, b @ v
+            weighted = weight[:, None] * g[levels]
+            U.append(a.T @ (weighted * right))
+            V.append(b.T @ (weighted * left))
+            gain.append(by_level @ (left * right))
+        bias = by_level @ states
+        bias[:, network.clamped] = 0.0  # exact: plus and minus agree there, but their sums may round
+        return Parameters(tuple(U), tuple(V), tuple(gain), bias)
+
+    def _relax(
         self,
         start: Array,
         minibatch: Minibatch,
@@ -234,8 +234,8 @@ class _Dynamics:
         """
         network, dt = self.network, self.network.dt
         # Everything that stays the same is gathered into s <- s (keep - cubic s^2) + drift + push (+ noise).
-        keep = 1 - dt * np.tile(network.stiffness[~network.clamped], (len(nudge), 1)).T
-        drift = dt * self._constant_force(minibatch.clamped, minibatch.levels).T
+        keep = np.repeat(1 - dt * network.stiffness[~network.clamped, None], len(nudge), axis=1)
+        drift = np.ascontiguousarray(dt * self._constant_force(minibatch.clamped, minibatch.levels).T)
         if minibatch.target is not None:
             output = self.free[network.output]
             keep[output] -= dt * nudge

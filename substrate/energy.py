@@ -32,8 +32,17 @@ DESCENT_STEPS = 4000
 DESCENT_GOAL = 1e-3
 """Largest force at which Newton's method takes over: small enough to stay in the valley that descent has found."""
 
-NEWTON_STEPS = 30
-"""Most steps of Newton's method; from a force of DESCENT_GOAL it takes about three."""
+NEWTON_STEPS = 100
+"""Most steps of Newton's method. Three are usual; more where descent stopped on a slope that is nearly flat."""
+
+NEWTON_HALVINGS = 40
+"""Most halvings of one of its steps."""
+
+SOFTEST = 1e-6
+"""Smallest eigenvalue of a Hessian that Newton's method divides by."""
+
+ROUNDING = 1e-13
+"""Relative rise of the energy that is taken for rounding."""
 
 
 def energy(network: Network, parameters: Parameters, states: Array, levels: Levels) -> Array:
@@ -173,22 +182,30 @@ def _descend(network: Network, parameters: Parameters, states: Array, levels: Le
 
 
 def _newton(network: Network, parameters: Parameters, states: Array, levels: Levels, tolerance: float) -> Array:
-    """Newton's method until the force is within ``tolerance``. A step that would not lower it is halved."""
+    """Newton's method on the energy until the force is within ``tolerance``, never uphill.
+
+    Where the energy is not convex the Hessian is shifted until it is; a step that would raise the energy is halved.
+    """
     free = ~network.clamped
-    left = force(network, parameters, states, levels)[:, free]
+    height = energy(network, parameters, states, levels)
     for _ in range(NEWTON_STEPS):
+        left = force(network, parameters, states, levels)[:, free]
         if not np.all(np.isfinite(left)) or np.abs(left).max() <= tolerance:
             break
         second = hessian(network, parameters, states, levels)[:, free][:, :, free]
+        softest = np.linalg.eigvalsh(second)[:, 0]
+        shift = np.where(softest < SOFTEST, SOFTEST - 2 * np.minimum(softest, 0.0), 0.0)
         step = np.zeros_like(states)
-        step[:, free] = np.linalg.solve(second, left[..., None])[..., 0]
-        for _ in range(NEWTON_STEPS):
-            after = force(network, parameters, states + step, levels)[:, free]
-            worse = ~(np.abs(after).max(axis=1) <= np.maximum(np.abs(left).max(axis=1), tolerance))
-            if not np.any(worse):
+        step[:, free] = np.linalg.solve(second + shift[:, None, None] * np.eye(second.shape[1]), left[..., None])[
+            ..., 0
+        ]
+        for _ in range(NEWTON_HALVINGS):
+            reached = energy(network, parameters, states + step, levels)
+            uphill = ~(reached <= height + ROUNDING * (1 + np.abs(height)))
+            if not np.any(uphill):
                 break
-            step[worse] /= 2
-        states, left = states + step, after
+            step[uphill] /= 2
+        states, height = states + step, reached
     return states
 
 
