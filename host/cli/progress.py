@@ -1,0 +1,93 @@
+"""Progress on standard error: a bar with rate and time left on a terminal, lines in a log."""
+
+from __future__ import annotations
+
+from time import monotonic
+from typing import Any
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+
+__all__ = ["TrainingProgress", "bar"]
+
+
+class _Rate(ProgressColumn):
+    """Steps a second."""
+
+    def render(self, task: Task) -> Text:
+        return Text(f"{task.speed:.1f}/s" if task.speed else "-/s")
+
+
+def bar(console: Console) -> Progress:
+    """A progress bar with rate and time left; silent where there is no terminal."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        _Rate(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        console=console,
+        disable=not console.is_terminal,
+        speed_estimate_period=10,
+    )
+
+
+class TrainingProgress:
+    """Shows how training goes: the bar with the loss, and a line for each evaluation and warning."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._bar = bar(console)
+        self._task = self._bar.add_task("train", total=None)
+        self._began, self._first, self._step, self._total = monotonic(), 0, 0, 0
+        self._loss: float | None = None
+
+    def begin(self, total: int, first: int) -> None:
+        """Training of ``total`` steps begins at step ``first``."""
+        self._began, self._first, self._step, self._total = monotonic(), first, first, total
+        self._bar.update(self._task, total=total, completed=first)
+        self._bar.start()
+
+    def step(self, record: dict[str, Any]) -> None:
+        """Move the bar; the loss shown is a moving average over about 20 steps."""
+        self._step = record["step"]
+        loss = record["loss"]
+        self._loss = loss if self._loss is None else 0.95 * self._loss + 0.05 * loss
+        self._bar.update(self._task, completed=self._step, description=f"train, loss {self._loss:.3f}")
+
+    def evaluation(self, record: dict[str, Any]) -> None:
+        """Print the denoising errors, and where there is no bar the rate and the time left."""
+        errors = "  ".join(
+            f"{error:.4f} (sigma {sigma:g})" for sigma, error in zip(record["sigmas"], record["error"], strict=True)
+        )
+        self._console.print(
+            f"step {record['step']}/{self._total}: error {errors}, cosine {record['cosine']:.4f}{self._pace()}",
+            soft_wrap=True,
+        )
+
+    def warning(self, message: str) -> None:
+        """Print a warning."""
+        self._console.print(f"warning: {message}", style="yellow", soft_wrap=True, markup=False)
+
+    def end(self) -> None:
+        """Stop the bar."""
+        self._bar.stop()
+
+    def _pace(self) -> str:
+        done = self._step - self._first
+        if self._console.is_terminal or not done:
+            return ""
+        rate = done / (monotonic() - self._began)
+        return f", {rate:.1f} steps/s, {(self._total - self._step) / rate:.0f} s left"

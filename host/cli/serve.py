@@ -1,0 +1,72 @@
+"""``equipoise serve``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .options import Debug, Json, console, show_json
+
+__all__ = ["serve"]
+
+
+def serve(
+    tcp: Annotated[
+        str | None,
+        typer.Option(metavar="HOST:PORT", help="Where to listen; port 0 takes a free one.", show_default="127.0.0.1:0"),
+    ] = None,
+    pty: Annotated[
+        bool, typer.Option("--pty", help="As a pseudo-terminal instead, like a board's serial port.")
+    ] = False,
+    lanes: Annotated[int, typer.Option(min=1, help="Rank channels worked on at once.")] = 8,
+    contexts: Annotated[int, typer.Option(min=1, help="Samples worked on at once.")] = 1,
+    trace: Annotated[Path | None, typer.Option(metavar="FILE.vcd", help="File for waveforms (slow).")] = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Offer the simulated gateware to other programs, as if it were a board; until Ctrl-C.
+
+    Prints the address to give as --device. Anybody who reaches the TCP port can use the board.
+
+    [bold]Examples[/bold]
+
+      equipoise serve --tcp 0.0.0.0:7000
+
+      equipoise serve --pty --lanes 16 --contexts 4
+    """
+    from ...sim.board import SimulatedBoard
+    from ...sim.build import board_geometry, build_board
+    from ...sim.serve import serve_pty, serve_tcp
+
+    if pty and tcp is not None:
+        raise typer.BadParameter("cannot be given together with --tcp", param_hint="--pty")
+
+    def announce(address: str) -> None:
+        if as_json:
+            show_json({"address": address})
+        else:
+            typer.echo(address)
+        sys.stdout.flush()
+
+    host, port = _place(tcp or "127.0.0.1:0")
+    build = build_board(board_geometry(lanes, contexts), trace=trace is not None, console=console)
+    try:
+        with SimulatedBoard(build, trace=trace) as board:
+            if pty:
+                serve_pty(board, announce)
+            else:
+                serve_tcp(board, host, port, announce)
+    except KeyboardInterrupt:
+        console.print("Stopped.")  # the way to end it, so not a failure
+
+
+def _place(text: str) -> tuple[str, int]:
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdecimal() or int(port) >= 2**16:
+        raise typer.BadParameter(
+            f"must have the form HOST:PORT, with a port from 0 to 65535, not '{text}'", param_hint="--tcp"
+        )
+    return host.removeprefix("[").removesuffix("]"), int(port)

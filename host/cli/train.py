@@ -1,0 +1,162 @@
+"""``equipoise train``."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+from rich.table import Table
+
+from .options import Debug, Device, Json, console, show_json
+
+if TYPE_CHECKING:
+    from ..config import TrainConfig
+    from ..run import Run
+
+__all__ = ["train"]
+
+_DEFAULT_DEVICE = "sim:"
+_DEFAULT_RECIPE = "digits-quick"
+
+
+def train(
+    recipe: Annotated[
+        str | None,
+        typer.Option(
+            help="digits-quick (minutes on sim:), digits (the full one) or points.", show_default=_DEFAULT_RECIPE
+        ),
+    ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(help="digits, moons, swiss-roll, gaussians, or a .npy or .npz file.", show_default="the recipe's"),
+    ] = None,
+    network: Annotated[
+        Path | None, typer.Option(metavar="FILE.toml", help="Network.", show_default="the recipe's")
+    ] = None,
+    device: Device = None,
+    steps: Annotated[int | None, typer.Option(help="Optimiser steps.", show_default="the recipe's")] = None,
+    batch: Annotated[int | None, typer.Option(help="Samples of a step.", show_default="the recipe's")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of everything random.", show_default="0")] = None,
+    beta: Annotated[float | None, typer.Option(help="Strength of the nudge.", show_default="the recipe's")] = None,
+    estimator: Annotated[
+        Literal["symmetric", "one-sided"] | None,
+        typer.Option(help="Which phases are contrasted.", show_default="symmetric"),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="RUN", help="Run directory.", show_default="runs/RECIPE-TIME")
+    ] = None,
+    resume: Annotated[
+        Path | None, typer.Option(metavar="RUN", help="Go on with this run, as it was configured.")
+    ] = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Train a denoiser on a device, by symmetric equilibrium propagation.
+
+    Ctrl-C stops after the step under way, with a checkpoint. The device is the simulated gateware (sim:) unless told
+    otherwise; a resumed run goes on where it was.
+
+    [bold]Examples[/bold]
+
+      equipoise train --recipe digits-quick
+
+      equipoise train --recipe digits --device golden: --out runs/full
+
+      equipoise train --recipe points --data swiss-roll --device float: --steps 500
+
+      equipoise train --resume runs/full
+    """
+    from ..devices import open_device
+    from ..run import Run
+    from ..trainer import train as run_training
+    from .progress import TrainingProgress
+
+    settings = {"steps": steps, "batch": batch, "seed": seed, "beta": beta, "estimator": estimator}
+    if resume is not None:
+        given = {"recipe": recipe, "data": data, "network": network, "out": out, **settings}
+        if wrong := [f"--{name}" for name, value in given.items() if value is not None]:
+            raise typer.BadParameter(
+                f"goes on with a run as it was configured: leave out {', '.join(wrong)}", param_hint="--resume"
+            )
+        run = Run.open(resume)
+        address = device or recorded_device(run)
+        with open_device(address) as opened:
+            finish(run, run_training(run, opened, TrainingProgress(console)), as_json=as_json)
+        return
+    config = _configure(recipe or _DEFAULT_RECIPE, data, network, settings)
+    address = device or _DEFAULT_DEVICE
+    # The device first: a wrong address leaves no empty run behind.
+    with open_device(address) as opened:
+        run = Run.create(out or Path("runs") / f"{config.recipe}-{datetime.now():%Y%m%d-%H%M%S}", config)
+        command = shlex.join(["equipoise", *sys.argv[1:]])
+        run.write("command.json", json.dumps({"device": address, "command": command}, indent=2).encode())
+        finish(run, run_training(run, opened, TrainingProgress(console)), as_json=as_json)
+
+
+def _configure(recipe: str, data: str | None, network: Path | None, settings: dict[str, Any]) -> TrainConfig:
+    """The recipe with what was said otherwise. The table of noise levels is as long as the network's."""
+    from dataclasses import replace
+
+    from ...substrate.phases import Estimator
+    from ...substrate.toml import read_network
+    from ..recipes import recipe as make
+
+    chosen = {name: value for name, value in settings.items() if value is not None}
+    if "estimator" in chosen:
+        chosen["estimator"] = Estimator(chosen["estimator"])
+    config = make(recipe, data, **chosen)
+    if network is None:
+        return config
+    read = read_network(network)
+    return replace(config, network=read, edm=replace(config.edm, levels=read.levels))
+
+
+def recorded_device(run: Run) -> str:
+    """Address that a run was begun on; the default if the run ended before it was written down."""
+    try:
+        return str(json.loads((run.path / "command.json").read_text())["device"])
+    except FileNotFoundError:
+        return _DEFAULT_DEVICE
+
+
+def finish(run: Run, summary: dict[str, Any], *, as_json: bool) -> None:
+    """Write the report, say what came out, and exit with 130 if the run was interrupted."""
+    from ..report import write_report
+
+    report = write_report(run)
+    if as_json:
+        show_json({**summary, "report": str(report)})
+    else:
+        _show(summary)
+        typer.echo(f"Report: {report}")
+    if summary["interrupted"]:
+        console.print(f"Interrupted after step {summary['step']}. Go on with: equipoise train --resume {run.path}")
+        raise typer.Exit(130)
+
+
+def _show(summary: dict[str, Any]) -> None:
+    """Print a table of denoising errors against the baselines, and where the time went."""
+    if summary["error"] is not None:
+        table = Table(title="Denoising error on held-out data (mean squared, per number)")
+        table.add_column("")
+        for sigma in summary["sigmas"]:
+            table.add_column(f"sigma {sigma:g}", justify="right")
+        rows = {
+            "before training": summary["first_error"],
+            "after training": summary["error"],
+            "best linear filter (Wiener)": summary["baselines"]["wiener"],
+            "mean image": summary["baselines"]["mean"],
+            "noisy image itself": summary["baselines"]["identity"],
+        }
+        for name, errors in rows.items():
+            table.add_row(name, *(f"{error:.4f}" for error in errors), style="bold" if name == "after training" else "")
+        console.print(table)
+    total = sum(summary["seconds"].values())
+    if total:
+        shares = ", ".join(f"{part} {100 * seconds / total:.1f} %" for part, seconds in summary["seconds"].items())
+        console.print(f"{summary['step']} steps in all; {total:.1f} s of this call in steps: {shares}")
