@@ -19,8 +19,8 @@ from .handover import READY, SOCKET_VARIABLE
 
 __all__ = ["serve"]
 
-_BACKLOG = 1 << 20
-"""Bytes that a host may leave unread before the board stands still."""
+_BACKLOG = 1 << 16
+"""Bytes kept each way beyond what sockets hold: a host that reads no more stops the board, and then is read no more."""
 
 
 class _Host:
@@ -53,10 +53,13 @@ class _Host:
             self._flush()
             stalled = len(self._unsent) > _BACKLOG
             block = stalled or (wait and not self.received)
-            self._poll.modify(self._connection, select.POLLIN | (select.POLLOUT if self._unsent else 0))
-            ready = self._poll.poll(None if block else 0)
-            if any(event & ~select.POLLOUT for _, event in ready):
-                self._receive()
+            events = select.POLLIN if len(self.received) < _BACKLOG else 0
+            self._poll.modify(self._connection, events | (select.POLLOUT if self._unsent else 0))
+            for _, event in self._poll.poll(None if block else 0):
+                if event & select.POLLIN:
+                    self._receive()
+                elif event & ~select.POLLOUT:
+                    self.gone = True
             if not block:
                 return
 

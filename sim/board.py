@@ -186,5 +186,6 @@ def _environment(socket_number: int) -> dict[str, str]:
         "COCOTB_RESULTS_FILE": os.devnull,
         "COCOTB_RANDOM_SEED": "0",
         "COCOTB_LOG_LEVEL": "WARNING",
+        "GPI_LOG_LEVEL": "WARNING",
         SOCKET_VARIABLE: str(socket_number),
     }

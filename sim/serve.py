@@ -18,6 +18,7 @@ from .board import SimulatedBoard
 __all__ = ["serve_pty", "serve_tcp"]
 
 _CHUNK = 1 << 16
+_HUNG_UP = getattr(select, "POLLRDHUP", select.POLLHUP)  # Linux tells of it before all is read
 _GONE = select.POLLHUP | select.POLLERR | select.POLLNVAL
 
 
@@ -43,7 +44,8 @@ def serve_tcp(
     try:
         listener = socket.create_server((host, port), backlog=1)
     except OSError as error:
-        raise DeviceError(f"tcp:{host}:{port} cannot be served ({error.strerror or error}): choose another") from error
+        reason = str(error.strerror).partition(" (")[0]  # without Python's "(while attempting to ...)"
+        raise DeviceError(f"tcp:{host}:{port} cannot be served ({reason}): choose another") from error
     with listener:
         announce("tcp:{}:{}".format(*listener.getsockname()[:2]))
         while True:
@@ -129,10 +131,18 @@ class _Relay:
             poll.register(self._client, _interest(self._to_board, self._to_client))
             ready = dict(poll.poll())
             if self._listener is not None and self._listener.fileno() in ready:
+                if self._client_has_hung_up():
+                    return
                 self._listener.accept()[0].close()
             self._serve_board(ready.get(board, 0))
             if not self._serve_client(ready.get(self._client, 0)):
                 return
+
+    def _client_has_hung_up(self) -> bool:
+        """Whether the client is gone, even if not all that it said has been read."""
+        poll = select.poll()
+        poll.register(self._client, _HUNG_UP)
+        return bool(poll.poll(0))
 
     def _serve_client(self, events: int) -> bool:
         """Write to and read from the client; whether it is still there."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from dataclasses import replace
 
 import pytest
@@ -14,7 +13,7 @@ from equipoise.sim.device import connect
 from equipoise.substrate.geometry import Geometry
 
 SMALL = Geometry(
-    lanes=2, contexts=2, neurons=64, rows=512, groups=32, levels=4, sample_words=4096, output_words=2048
+    lanes=2, contexts=2, neurons=128, rows=4096, groups=256, levels=4, sample_words=4096, output_words=2048
 )
 """Quick to compile, and large enough for the networks of the tests."""
 
@@ -27,11 +26,15 @@ def board_build() -> BoardBuild:
 
 @pytest.fixture
 def sim_device() -> Iterator[Callable[..., GatewareDevice]]:
-    """Start a small simulated board of so many lanes and contexts; it is closed at the end of the test."""
-    with ExitStack() as devices:
+    """A small simulated board of so many lanes and contexts: within a test, always the same one."""
+    devices: dict[tuple[int, int], GatewareDevice] = {}
 
-        def start(lanes: int = SMALL.lanes, contexts: int = SMALL.contexts) -> GatewareDevice:
+    def start(lanes: int = SMALL.lanes, contexts: int = SMALL.contexts) -> GatewareDevice:
+        if (lanes, contexts) not in devices:
             build = build_board(replace(SMALL, lanes=lanes, contexts=contexts))
-            return devices.enter_context(connect(build))
+            devices[lanes, contexts] = connect(build)
+        return devices[lanes, contexts]
 
-        yield start
+    yield start
+    for device in devices.values():
+        device.close()
