@@ -110,7 +110,8 @@ class _Mailboxes:
         count = int(self._board.outbox_count.value)
         if not count:
             return b""
-        return self._board.outbox.value.to_bytes(byteorder="little")[:count]
+        outbox: bytes = self._board.outbox.value.to_bytes(byteorder="little")
+        return outbox[:count]
 
     def refill(self, data: bytes) -> None:
         """Put at most ``capacity`` bytes into the exhausted inbox."""

@@ -41,6 +41,15 @@ build = build_board({SMALL!r})
 
 IDLE = "board = SimulatedBoard(build)\nprint(board.pid, flush=True)\n"
 
+CAREFUL = """
+board = SimulatedBoard(build)
+try:
+    print(board.pid, flush=True)
+    input()
+except KeyboardInterrupt:
+    print(Session(BoardTransport(board)).hello.clock)
+"""
+
 RUNNING = """
 board = SimulatedBoard(build)
 device = GatewareDevice(Session(BoardTransport(board)))
@@ -145,8 +154,7 @@ def test_the_board_is_gone_when_its_host_is_killed_in_a_run(kind, board_build):
 
 def test_ctrl_c_in_a_terminal_reaches_the_host_alone(board_build):
     """The terminal sends it to the whole process group; the host here catches it, and still has its board."""
-    text = "import os\ntry: input()\nexcept KeyboardInterrupt: pass\nprint(Session(BoardTransport(board)).hello.clock)"
-    with script(f"{HOST}{IDLE}{text}") as host:
+    with script(HOST + CAREFUL) as host:
         host.stdout.readline()
         os.killpg(host.pid, signal.SIGINT)
         assert host.stdout.read() == f"{CLOCK}\n"

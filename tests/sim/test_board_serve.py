@@ -69,7 +69,7 @@ def test_one_client_after_another_uses_the_same_board(kind, board_build):
 def test_a_client_that_vanishes_in_the_middle_leaves_the_board_to_the_next(board_build):
     with serving("tcp") as (_, _, address):
         client = connect(address)
-        client.send(b"\x05\x01half a frame" * 10_000)
+        client.send(b"\x05\x01half a frame" * 2_000)  # no more than a session leaves unanswered
         client.close()
         session = Session(connect(address))
         assert session.hello.geometry == SMALL
