@@ -17,7 +17,7 @@ __all__ = ["bench_network", "ideal_cycles", "measure"]
 
 
 def bench_network() -> Network:
-    """The network of all measurements: 64-32-16-32-64, rank 8, neighbours plus couplings 0-4 and 1-3, module 0 clamped."""
+    """64-32-16-32-64 neurons, rank 8, neighbours plus couplings 0-4 and 1-3, module 0 clamped."""
     sizes = (64, 32, 16, 32, 64)
     modules = tuple(Module(f"m{number}", size, clamped=number == 0) for number, size in enumerate(sizes))
     pairs = ((0, 1), (1, 2), (2, 3), (3, 4), (0, 4), (1, 3))
@@ -27,7 +27,8 @@ def bench_network() -> Network:
 def ideal_cycles(network: Network, lanes: int) -> int:
     """Cycles of a relaxation step with every multiplier busy.
 
-    Two for each free neuron of each coupling end, and one for each free neuron. A coupling of more ranks than there are lanes goes through in several groups.
+    Two for each free neuron of each coupling end, and one for each free neuron. A coupling of more ranks than there are
+    lanes goes through in several groups.
     """
     ends = sum(
         network[end].size * -(-coupling.rank // lanes)
