@@ -215,13 +215,14 @@ def test_states_and_parameters_are_copies() -> None:
     parameters, minibatch = uneven(SMALL, rng), minibatch_for(SMALL, rng, 3)
     before, model = parameters.vector(), model_of(SMALL, parameters)
     first = model.run(minibatch, Schedule())
+    states = model.states()
     parameters.U[0][:] = 0
     model.read().V[0][:] = 0
     model.states()["free"][:] = 0
     first.outputs[:] = 0
     assert np.array_equal(model.read().vector(), before)
-    assert np.any(model.states()["free"])
-    assert np.any(model.run(minibatch, Schedule()).outputs)
+    assert np.array_equal(model.states()["free"], states["free"])
+    assert np.array_equal(model.run(minibatch, Schedule()).outputs, states["free"][:, SMALL.slices["y"]])
 
 
 def test_health_counts_and_identity_is_recorded() -> None:

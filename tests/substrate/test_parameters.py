@@ -76,7 +76,10 @@ def test_vector_and_tensors_lose_nothing(network: Network, seed: int) -> None:
     assert np.array_equal(parameters.vector(), vector)
     tensors = parameters.tensors(network)
     assert list(tensors) == Parameters.names(network)
-    assert np.array_equal(Parameters.from_tensors(network, tensors).vector(), vector)
+    copied = Parameters.from_tensors(network, tensors)
+    for tensor in tensors.values():
+        tensor[:] = np.nan
+    assert np.array_equal(copied.vector(), vector)
 
 
 def test_names_are_those_of_the_couplings() -> None:
