@@ -29,7 +29,7 @@ __all__ = [
 
 Records = list[dict[str, Any]]
 
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "font.family": "sans-serif",
     "font.size": 9,
     "axes.spines.top": False,
@@ -188,10 +188,13 @@ def saturations(steps: Records) -> Picture:
         highest = 1.0
         for kind, line in zip(("state", "bus", "force"), _LINES, strict=False):
             counts = np.array([record["saturations"][kind] for record in steps])
-            axes.plot(at, counts, label=kind, **{**line, "linestyle": "", "markersize": 3, "clip_on": False})
+            seen = counts > 0
+            axes.plot(
+                at[seen], counts[seen], label=kind, **{**line, "linestyle": "", "markersize": 3, "clip_on": False}
+            )
             highest = max(highest, 2.0 * counts.max())
         axes.set_yscale("symlog", linthresh=1)
-        axes.set_ylim(0, highest)
+        axes.set(xlim=(at[0] - 1, at[-1] + 1), ylim=(0, highest))
         axes.legend()
         note = "How often a number met the end of its format on the device; 0 is best, a few do no harm."
         return Picture("Saturations", note, embed(figure))
