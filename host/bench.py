@@ -1,4 +1,4 @@
-"""Speed of a device on one known network: relaxation cycles against the ideal, samples a second, where time goes."""
+"""Speed of a device on one known network: relaxation cycles against a plain count, samples a second, where time goes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..substrate.network import Coupling, Module, Network
 from ..substrate.parameters import Parameters
 from ..substrate.phases import Minibatch, Schedule
 
-__all__ = ["bench_network", "ideal_cycles", "measure"]
+__all__ = ["bench_network", "plain_cycles", "measure"]
 
 
 def bench_network() -> Network:
@@ -24,11 +24,11 @@ def bench_network() -> Network:
     return Network(modules, tuple(Coupling(f"m{a}", f"m{b}", 8) for a, b in pairs), "m4")
 
 
-def ideal_cycles(network: Network, lanes: int) -> int:
-    """Cycles of a relaxation step with every multiplier busy.
+def plain_cycles(network: Network, lanes: int) -> int:
+    """Cycles of a relaxation step by the plain count, with every multiplier busy.
 
     Two for each free neuron of each coupling end, and one for each free neuron. A coupling of more ranks than there are
-    lanes goes through in several groups.
+    lanes goes through in several groups. A device that leaves out projections that cannot change takes fewer.
     """
     ends = sum(
         network[end].size * -(-coupling.rank // lanes)
@@ -47,7 +47,7 @@ def measure(
     Returns
     -------
     dict
-        ``cycles_per_step``, ``ideal_cycles`` and ``cycles_per_second`` are None where the device has no clock;
+        ``cycles_per_step``, ``plain_cycles`` and ``cycles_per_second`` are None where the device has no clock;
         ``device_share``, ``link_share`` and ``host_share`` are parts of the wall time and add up to 1.
 
     Raises
@@ -89,7 +89,7 @@ def measure(
         "runs": runs,
         "samples_per_second": batch * runs / wall,
         "cycles_per_step": relax_cycles / relax_steps if clocked else None,
-        "ideal_cycles": ideal_cycles(network, geometry["lanes"]) if clocked and "lanes" in geometry else None,
+        "plain_cycles": plain_cycles(network, geometry["lanes"]) if clocked and "lanes" in geometry else None,
         "cycles_per_second": cycles / seconds["device"] if clocked else None,
         "device_share": seconds["device"] / wall,
         "link_share": seconds["link"] / wall,

@@ -92,7 +92,10 @@ def embed(figure: Figure, kind: str = "svg", dpi: int = 144) -> str:
     """The figure as a data URI: ``svg`` for lines, ``png`` for images."""
     buffer = io.BytesIO()
     with rc_context(_STYLE):
-        figure.savefig(buffer, format=kind, dpi=dpi, metadata={"Date": None} if kind == "svg" else None)
+        if kind == "svg":
+            figure.savefig(buffer, format=kind, metadata={"Date": None})
+        else:
+            figure.savefig(buffer, format=kind, dpi=dpi, bbox_inches="tight", pad_inches=0.02)
     mime = "image/svg+xml" if kind == "svg" else "image/png"
     return f"data:{mime};base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
