@@ -1,4 +1,4 @@
-"""Speed of a device on one known network: relaxation cycles against a plain count, samples a second, where time goes."""
+"""Speed of a device on one known network: cycles of a relaxation step, samples a second, where time goes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..substrate.network import Coupling, Module, Network
 from ..substrate.parameters import Parameters
 from ..substrate.phases import Minibatch, Schedule
 
-__all__ = ["bench_network", "plain_cycles", "measure"]
+__all__ = ["bench_network", "measure", "plain_cycles"]
 
 
 def bench_network() -> Network:
