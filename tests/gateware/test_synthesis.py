@@ -39,7 +39,7 @@ def core(tmp_path_factory: pytest.TempPathFactory) -> dict[str, int]:
 
 @pytest.fixture(scope="module")
 def device(tmp_path_factory: pytest.TempPathFactory) -> dict[str, int]:
-    top = Device(GEOMETRY, build=bytes(8), board=bytes(8), clock=1, buffer=64)
+    top = Device(GEOMETRY, build=bytes(8), board=bytes(8), clock=1)
     return synthesise(top, tmp_path_factory.mktemp("device"))
 
 

@@ -1,0 +1,173 @@
+"""Access to the spaces: what the map says of each, and how rows of words become bytes and bytes become rows."""
+
+from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.lib import stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from ...substrate.geometry import Geometry
+from ...substrate.protocol import SPACES, Access
+from ..hostport import READ_LATENCY
+from .cobs import FrameByte
+
+__all__ = ["SpaceAccess", "SpaceTable"]
+
+_ROWS = 2**16
+"""Rows that a request can name."""
+
+
+class SpaceTable(wiring.Component):
+    """What the map says of a space, one cycle after its code.
+
+    Parameters
+    ----------
+    geometry
+        Sizes of the spaces.
+
+    Attributes
+    ----------
+    code
+        Number of the space; any.
+    known
+        Whether there is such a space.
+    writable
+        Whether the host may write it.
+    wide
+        Whether its words have 4 bytes, not 2.
+    across
+        Words of a row.
+    row_bytes
+        Bytes of a row.
+    rows
+        Rows that can be named.
+    """
+
+    def __init__(self, geometry: Geometry) -> None:
+        if not isinstance(geometry, Geometry):
+            raise TypeError(f"Geometry of a space table must be a Geometry, not {geometry!r}")
+        self._geometry = geometry
+        super().__init__(
+            {
+                "code": In(8),
+                "known": Out(1),
+                "writable": Out(1),
+                "wide": Out(1),
+                "across": Out(7),
+                "row_bytes": Out(9),
+                "rows": Out(17),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        with m.Switch(self.code):
+            for space in SPACES.values():
+                with m.Case(space.code):
+                    m.d.sync += [
+                        self.known.eq(1),
+                        self.writable.eq(space.access is Access.READ_WRITE),
+                        self.wide.eq(space.size == 4),
+                        self.across.eq(space.words(self._geometry)),
+                        self.row_bytes.eq(space.row_bytes(self._geometry)),
+                        self.rows.eq(min(space.rows(self._geometry), _ROWS)),
+                    ]
+            with m.Default():
+                m.d.sync += self.known.eq(0)
+        return m
+
+
+class SpaceAccess(wiring.Component):
+    """Walks through the words of some rows, reading them into bytes, or writing bytes into them.
+
+    A byte a cycle where words have 4 bytes; for words of 2 bytes, a read takes 2 cycles a byte. The next word is read
+    while the bytes of the last one go out.
+
+    Attributes
+    ----------
+    start
+        Strobe, while not ``busy``: begin at ``first_row``, for ``count`` rows (1 at least) of ``across`` words.
+    first_row, count
+        Sampled at ``start``.
+    writing, wide, across
+        Whether to write, whether words have 4 bytes, and words of a row; held while ``busy``.
+    busy
+        High from the cycle after ``start`` until the last word is written or read.
+    source
+        Bytes to write: as many as the rows have.
+    sink
+        Bytes that were read. The last is marked.
+    row, word, write, write_data, read, read_data
+        Those of the host port.
+    """
+
+    start: In(1)
+    first_row: In(16)
+    count: In(16)
+    writing: In(1)
+    wide: In(1)
+    across: In(7)
+    busy: Out(1)
+    source: In(stream.Signature(8))
+    sink: Out(stream.Signature(FrameByte))
+    row: Out(16)
+    word: Out(6)
+    write: Out(1)
+    write_data: Out(32)
+    read: Out(1)
+    read_data: In(32)
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        source, sink = self.source, self.sink
+        last_byte = Mux(self.wide, 3, 1)
+
+        # The walk.
+        left = Signal(16)  # rows
+        step = Signal()
+        last_of_row = self.word + 1 == self.across
+        last = Signal()
+        m.d.comb += last.eq(last_of_row & (left == 1))
+        with m.If(self.start):
+            m.d.sync += [self.busy.eq(1), self.row.eq(self.first_row), self.word.eq(0), left.eq(self.count)]
+        with m.Elif(step):
+            m.d.sync += [self.busy.eq(~last), self.word.eq(self.word + 1)]
+            with m.If(last_of_row):
+                m.d.sync += [self.row.eq(self.row + 1), self.word.eq(0), left.eq(left - 1)]
+
+        # Write: a word is complete with its last byte, is written in the next cycle, and then stepped over.
+        index = Signal(2)
+        m.d.comb += [source.ready.eq(self.busy & self.writing), step.eq(self.write)]
+        m.d.sync += self.write.eq(0)
+        with m.If(source.valid & source.ready):
+            m.d.sync += [
+                self.write_data.word_select(index, 8).eq(source.payload),
+                index.eq(Mux(index == last_byte, 0, index + 1)),
+                self.write.eq(index == last_byte),
+            ]
+
+        # Read: the next word waits behind the one whose bytes go out.
+        flight = Signal(READ_LATENCY)  # the cycles since `read`
+        arrived = flight[-1]
+        waiting = Signal()
+        waiting_word, waiting_last = Signal(32), Signal()
+        bytes_left = Signal(3)
+        bytes_out, bytes_last = Signal(32), Signal()
+        sent = sink.valid & sink.ready
+        take = Signal()
+        m.d.comb += [
+            take.eq(waiting & ((bytes_left == 0) | ((bytes_left == 1) & sent))),
+            self.read.eq(self.busy & ~self.writing & ~flight.any() & (~waiting | take)),
+            sink.valid.eq(bytes_left != 0),
+            sink.p.data.eq(bytes_out[:8]),
+            sink.p.last.eq(bytes_last & (bytes_left == 1)),
+        ]
+        m.d.sync += flight.eq(Cat(self.read, flight[:-1]))
+        with m.If(arrived):
+            m.d.comb += step.eq(1)
+            m.d.sync += [waiting.eq(1), waiting_word.eq(self.read_data), waiting_last.eq(last)]
+        with m.Elif(take):
+            m.d.sync += waiting.eq(0)
+        with m.If(take):
+            m.d.sync += [bytes_left.eq(last_byte + 1), bytes_out.eq(waiting_word), bytes_last.eq(waiting_last)]
+        with m.Elif(sent):
+            m.d.sync += [bytes_left.eq(bytes_left - 1), bytes_out.eq(bytes_out >> 8)]
+        return m

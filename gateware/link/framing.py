@@ -1,0 +1,167 @@
+"""Frames: header, payload and CRC-32, in and out (``docs/link.md``)."""
+
+from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.crc.catalog import CRC32_ETHERNET
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+
+from ...substrate.protocol import HEADER, MAX_PAYLOAD
+from .cobs import DecodedByte, FrameByte
+
+__all__ = ["Answer", "FrameHeader", "FrameReceiver", "FrameSender", "Request"]
+
+FrameHeader = data.StructLayout({"version": 8, "operation": 8, "sequence": 16, "status": 8})
+"""The header of a frame, as ``HEADER`` packs it."""
+
+Request = data.StructLayout({"header": FrameHeader, "length": range(MAX_PAYLOAD + 1)})
+"""A frame received: its header, and the bytes of its payload."""
+
+Answer = data.StructLayout({"header": FrameHeader, "empty": 1})
+"""A frame to send: its header, and whether it is without a payload."""
+
+_CRC_BYTES = 4
+_OVERHEAD = HEADER.size + _CRC_BYTES
+
+
+class FrameReceiver(wiring.Component):
+    """Hands over whole good frames, one at a time; drops and counts all others.
+
+    While a frame is handed over, nothing more is taken in. All counters wrap around.
+
+    Attributes
+    ----------
+    plain
+        What the COBS decoder found.
+    request
+        A good frame; to take it is to be done with it.
+    payload
+        Its payload from the first byte on. What is left of it when the frame is taken, is dropped.
+    frames
+        Good frames received.
+    crc_errors
+        Frames dropped for their CRC.
+    framing_errors
+        Frames dropped for COBS, or for being too short or too long.
+    """
+
+    plain: In(stream.Signature(DecodedByte))
+    request: Out(stream.Signature(Request))
+    payload: Out(stream.Signature(8))
+    frames: Out(32)
+    crc_errors: Out(32)
+    framing_errors: Out(32)
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        plain, request, payload = self.plain, self.request, self.payload
+        m.submodules.crc = crc = CRC32_ETHERNET(data_width=8).create()
+        m.submodules.buffer = buffer = Memory(shape=8, depth=MAX_PAYLOAD, init=[])
+        write, read = buffer.write_port(), buffer.read_port()
+
+        # In. The CRC is only known for one when the frame ends: what fits of it goes to the buffer too.
+        longest = _OVERHEAD + MAX_PAYLOAD
+        count = Signal(range(longest + 2))  # stays at one more than the longest frame has
+        in_header = count < HEADER.size
+        take = plain.valid & plain.ready
+        byte = take & ~plain.p.end
+        m.d.comb += [
+            plain.ready.eq(~request.valid),
+            crc.data.eq(plain.p.data),
+            crc.valid.eq(byte),
+            crc.start.eq(take & plain.p.end),
+            write.addr.eq(count - HEADER.size),
+            write.data.eq(plain.p.data),
+            write.en.eq(byte & ~in_header & (count < HEADER.size + MAX_PAYLOAD)),
+        ]
+        with m.If(byte):
+            with m.If(in_header):
+                m.d.sync += request.p.header.eq(Cat(request.p.header.as_value()[8:], plain.p.data))
+            with m.If(count != longest + 1):
+                m.d.sync += count.eq(count + 1)
+        with m.Elif(take):
+            m.d.sync += [count.eq(0), request.p.length.eq(count - _OVERHEAD)]
+            with m.If(plain.p.error | (count < _OVERHEAD) | (count > longest)):
+                m.d.sync += self.framing_errors.eq(self.framing_errors + 1)
+            with m.Elif(~crc.match_detected):
+                m.d.sync += self.crc_errors.eq(self.crc_errors + 1)
+            with m.Else():
+                m.d.sync += [self.frames.eq(self.frames + 1), request.valid.eq(1)]
+
+        # Out. The memory is read a byte ahead.
+        position = Signal(range(MAX_PAYLOAD + 1))
+        following = position + (payload.valid & payload.ready)
+        m.d.comb += [
+            payload.valid.eq(request.valid & (position != request.p.length)),
+            payload.payload.eq(read.data),
+            read.addr.eq(following),
+        ]
+        m.d.sync += position.eq(following)
+        with m.If(request.valid & request.ready):
+            m.d.sync += [request.valid.eq(0), position.eq(0)]
+        return m
+
+
+class FrameSender(wiring.Component):
+    """Makes frames of a header and a payload of any length: a byte a cycle.
+
+    Attributes
+    ----------
+    answer
+        What to send, taken with the last byte of its header.
+    payload
+        Its payload, unless ``answer`` says that there is none.
+    plain
+        Frames, for the COBS encoder.
+    """
+
+    answer: In(stream.Signature(Answer))
+    payload: In(stream.Signature(FrameByte))
+    plain: Out(stream.Signature(FrameByte))
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        answer, payload, plain = self.answer, self.payload, self.plain
+        m.submodules.crc = crc = CRC32_ETHERNET(data_width=8).create()
+        sent = plain.valid & plain.ready
+        m.d.comb += crc.data.eq(plain.p.data)
+
+        index = Signal(range(max(HEADER.size, _CRC_BYTES)))
+        with m.FSM():
+            with m.State("HEADER"):
+                last = index == HEADER.size - 1
+                m.d.comb += [
+                    plain.valid.eq(answer.valid),
+                    plain.p.data.eq(answer.p.header.as_value().word_select(index, 8)),
+                    answer.ready.eq(plain.ready & last),
+                    crc.valid.eq(sent),
+                ]
+                with m.If(sent):
+                    m.d.sync += index.eq(Mux(last, 0, index + 1))
+                    with m.If(last):
+                        m.next = "PAYLOAD"
+                        with m.If(answer.p.empty):
+                            m.next = "CRC"
+            with m.State("PAYLOAD"):
+                m.d.comb += [
+                    plain.valid.eq(payload.valid),
+                    plain.p.data.eq(payload.p.data),
+                    payload.ready.eq(plain.ready),
+                    crc.valid.eq(sent),
+                ]
+                with m.If(sent & payload.p.last):
+                    m.next = "CRC"
+            with m.State("CRC"):
+                last = index == _CRC_BYTES - 1
+                m.d.comb += [
+                    plain.valid.eq(1),
+                    plain.p.data.eq(crc.crc.word_select(index, 8)),
+                    plain.p.last.eq(last),
+                ]
+                with m.If(sent):
+                    m.d.sync += index.eq(index + 1)
+                    with m.If(last):
+                        m.d.comb += crc.start.eq(1)
+                        m.d.sync += index.eq(0)
+                        m.next = "HEADER"
+        return m

@@ -1,0 +1,84 @@
+"""Link: everything between the bytes of a wire and the host port."""
+
+from amaranth.hdl import Module
+from amaranth.lib import stream, wiring
+from amaranth.lib.fifo import SyncFIFOBuffered
+from amaranth.lib.wiring import In, Out, connect, flipped
+
+from ...substrate.protocol import HEADER, MAX_PAYLOAD, Hello
+from ..hostport import HostPort
+from .cobs import CobsDecoder, CobsEncoder
+from .command import CommandProcessor
+from .framing import FrameReceiver, FrameSender
+
+__all__ = ["LONGEST_REQUEST", "Link"]
+
+_BODY = HEADER.size + MAX_PAYLOAD + 4
+
+LONGEST_REQUEST = _BODY + -(-_BODY // 254) + 1
+"""Bytes of the longest request on the wire: header, payload, CRC, the codes of COBS, and 0x00."""
+
+
+class Link(wiring.Component):
+    """Serves the protocol of ``docs/link.md``.
+
+    Parameters
+    ----------
+    hello
+        What HELLO is answered. Its ``buffer`` bytes are taken in while requests are executed.
+
+    Attributes
+    ----------
+    rx, tx
+        Bytes from and to the host.
+    port
+        Registers, memories, and the start of a run.
+    frames, crc_errors, framing_errors, replays
+        Counters, for the registers of these names; they wrap around.
+    """
+
+    def __init__(self, hello: Hello) -> None:
+        if not isinstance(hello, Hello):
+            raise TypeError(f"Hello of a link must be a Hello, not {hello!r}")
+        if hello.buffer < LONGEST_REQUEST:
+            raise ValueError(
+                f"Buffer of a link must hold the longest request, {LONGEST_REQUEST} bytes, not {hello.buffer}"
+            )
+        self._hello = hello
+        super().__init__(
+            {
+                "rx": In(stream.Signature(8)),
+                "tx": Out(stream.Signature(8)),
+                "port": Out(HostPort()),
+                "frames": Out(32),
+                "crc_errors": Out(32),
+                "framing_errors": Out(32),
+                "replays": Out(32),
+            }
+        )
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        m.submodules.buffer = buffer = SyncFIFOBuffered(width=8, depth=self._hello.buffer)
+        m.submodules.decoder = decoder = CobsDecoder()
+        m.submodules.receiver = receiver = FrameReceiver()
+        m.submodules.processor = processor = CommandProcessor(self._hello)
+        m.submodules.sender = sender = FrameSender()
+        m.submodules.encoder = encoder = CobsEncoder()
+        connect(m, flipped(self.rx), buffer.w_stream)
+        connect(m, buffer.r_stream, decoder.encoded)
+        connect(m, decoder.plain, receiver.plain)
+        connect(m, receiver.request, processor.request)
+        connect(m, receiver.payload, processor.payload)
+        connect(m, processor.answer, sender.answer)
+        connect(m, processor.answer_payload, sender.payload)
+        connect(m, sender.plain, encoder.plain)
+        connect(m, encoder.encoded, flipped(self.tx))
+        connect(m, processor.port, flipped(self.port))
+        m.d.comb += [
+            self.frames.eq(receiver.frames),
+            self.crc_errors.eq(receiver.crc_errors),
+            self.framing_errors.eq(receiver.framing_errors),
+            self.replays.eq(processor.replays),
+        ]
+        return m
