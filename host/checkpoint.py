@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from safetensors.numpy import save
 from ..substrate.errors import ParameterError, RunError
 from ..substrate.network import Network
 from ..substrate.parameters import Parameters
-from .optimisers import Optimiser
+from .optimisers import Moments
 from .run import Run
 
 __all__ = ["Checkpoint", "load_checkpoint", "save_checkpoint"]
@@ -20,36 +21,38 @@ _KEPT = 2
 """Checkpoints kept: the newest, and the one before in case that is damaged."""
 
 
+@dataclass(frozen=True, eq=False)
 class Checkpoint:
-    """State of training after a step.
+    """State of training after a step: never changed, only followed by the next.
 
     Attributes
     ----------
-    step
-        Steps taken.
     parameters
         The float master copy.
     average
         Moving average of the parameters.
-    first, second
-        Moments of the optimiser.
+    moments
+        Of the optimiser.
     """
 
-    def __init__(
-        self, step: int, parameters: Parameters, average: Parameters, first: np.ndarray, second: np.ndarray
-    ) -> None:
-        self.step, self.parameters, self.average = step, parameters, average
-        self.first, self.second = first, second
+    parameters: Parameters
+    average: Parameters
+    moments: Moments
+
+    @property
+    def step(self) -> int:
+        """Steps taken."""
+        return self.moments.step
 
 
-def save_checkpoint(run: Run, parameters: Parameters, average: Parameters, optimiser: Optimiser) -> Path:
-    """Write the checkpoint of the step that the optimiser has come to, and drop old ones."""
-    network = run.config.network
-    tensors = {f"parameters/{name}": leaf for name, leaf in parameters.tensors(network).items()}
-    tensors |= {f"average/{name}": leaf for name, leaf in average.tensors(network).items()}
-    tensors |= {"optimiser/first": optimiser.first, "optimiser/second": optimiser.second}
-    content = save({name: np.ascontiguousarray(leaf) for name, leaf in tensors.items()}, {"step": str(optimiser.step)})
-    path = run.write(f"checkpoints/step-{optimiser.step:08d}.safetensors", content)
+def save_checkpoint(run: Run, checkpoint: Checkpoint) -> Path:
+    """Write a checkpoint, whole or not at all, and drop old ones."""
+    network, moments, step = run.config.network, checkpoint.moments, checkpoint.step
+    tensors = {f"parameters/{name}": leaf for name, leaf in checkpoint.parameters.tensors(network).items()}
+    tensors |= {f"average/{name}": leaf for name, leaf in checkpoint.average.tensors(network).items()}
+    tensors |= {"optimiser/first": moments.first, "optimiser/second": moments.second}
+    content = save({name: np.ascontiguousarray(leaf) for name, leaf in tensors.items()}, {"step": str(step)})
+    path = run.write(f"checkpoints/step-{step:08d}.safetensors", content)
     for old in sorted((run.path / "checkpoints").glob("step-*.safetensors"))[:-_KEPT]:
         old.unlink(missing_ok=True)
     return path
@@ -90,4 +93,4 @@ def _load(path: Path, network: Network) -> Checkpoint:
     size = len(groups["parameters"].vector())
     if first.shape != (size,) or second.shape != (size,):
         raise ParameterError(f"moments must have shape ({size},), not {first.shape} and {second.shape}")
-    return Checkpoint(step, groups["parameters"], groups["average"], first, second)
+    return Checkpoint(groups["parameters"], groups["average"], Moments(step, first, second))

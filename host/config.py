@@ -28,8 +28,8 @@ class TrainConfig:
     network
         The network; one clamped module takes the noisy sample.
     start
-        Parameters to begin with: ``random``, or ``wiener`` (the clamped module's coupling to the output is the best linear
-        filter of the training data, all else is random).
+        Parameters to begin with: ``random``, or ``wiener`` (the clamped module's coupling to the output is the best
+        linear filter of the training data, all else is random).
     edm
         Preconditioning and noise levels.
     steps, batch
@@ -87,7 +87,9 @@ class TrainConfig:
             raise RunError(f"average of a training run must be at least 0 and below 1, not {self.average}")
         for name, choices in (("optimiser", ("adam", "momentum", "sgd")), ("start", ("random", "wiener"))):
             if getattr(self, name) not in choices:
-                raise RunError(f"{name} of a training run must be one of {', '.join(choices)}, not {getattr(self, name)}")
+                raise RunError(
+                    f"{name} of a training run must be one of {', '.join(choices)}, not {getattr(self, name)}"
+                )
         if self.estimator is Estimator.FREE:
             raise RunError("estimator of a training run must be symmetric or one-sided, not free: it gives no contrast")
         self.schedule(0).check(self.network)

@@ -20,8 +20,8 @@ Array = NDArray[np.float64]
 class Edm:
     """Preconditioning, training noise, and the table of noise levels.
 
-    The denoiser is D(y; sigma) = c_skip y + c_out F(c_in y; sigma) (Karras et al. 2022, eq. 7), with the substrate as F:
-    it sees c_in y on its clamped module, and the gains and biases of the noise level next to sigma. With the loss
+    The denoiser is D(y; sigma) = c_skip y + c_out F(c_in y; sigma) (Karras et al. 2022, eq. 7), with the substrate
+    as F: it sees c_in y on its clamped module, and the gains and biases of the noise level next to sigma. With the loss
     weight 1 / c_out^2 the loss is the plain squared error of F against (x - c_skip y) / c_out (eq. 8), the cost
     that the substrate is nudged by.
 
@@ -51,7 +51,7 @@ class Edm:
             return np.zeros(np.shape(sigma), np.int64)
         span = np.log(self.sigma_max / self.sigma_min)
         position = np.log(sigma / self.sigma_min) / span * (self.levels - 1)
-        return np.clip(np.floor(position + 0.5), 0, self.levels - 1).astype(np.int64)
+        return np.asarray(np.clip(np.floor(position + 0.5), 0, self.levels - 1), np.int64)
 
     def draw(self, rng: np.random.Generator, count: int) -> Array:
         """Log-normal sigmas for training, within the range of the levels; (count,)."""
@@ -76,8 +76,8 @@ class Edm:
     def minibatch(self, noisy: Array, sigma: Array, clean: Array | None = None) -> tuple[Minibatch, int]:
         """What the substrate is given for noisy samples (B, d) at sigma (B,), and with ``clean`` its targets.
 
-        Returns the minibatch, and how many numbers had to be clipped to the range of a neuron's state. (Inputs and targets
-        have variance 1; a state reaches +-4.)
+        Returns the minibatch, and how many numbers had to be clipped to the range of a neuron's state. (Inputs and
+        targets have variance 1; a state reaches +-4.)
         """
         column = sigma[:, None]
         limit = FORMATS.state.limit

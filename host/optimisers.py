@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import cos, pi
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +14,7 @@ from ..substrate.network import Network
 from ..substrate.parameters import Parameters
 from .config import TrainConfig
 
-__all__ = ["Clipping", "Optimiser", "clip_gradient", "clip_parameters", "learning_rate"]
+__all__ = ["Clipping", "Moments", "Optimiser", "clip_gradient", "clip_parameters", "learning_rate"]
 
 Array = NDArray[np.float64]
 
@@ -29,6 +30,28 @@ class Clipping:
     parameters: int
 
 
+@dataclass(frozen=True, eq=False)
+class Moments:
+    """What an optimiser remembers.
+
+    Attributes
+    ----------
+    step
+        Steps taken.
+    first, second
+        Moving averages of the gradient and of its square, in the order of :meth:`Parameters.vector`.
+    """
+
+    step: int
+    first: Array
+    second: Array
+
+    @classmethod
+    def zeros(cls, size: int) -> Self:
+        """Before the first step, for ``size`` parameters."""
+        return cls(0, np.zeros(size), np.zeros(size))
+
+
 class Optimiser:
     """SGD, momentum, or Adam (Kingma and Ba 2015, Algorithm 1), with a rate for each kind of parameter.
 
@@ -41,10 +64,8 @@ class Optimiser:
 
     Attributes
     ----------
-    first, second
-        Moments, in the order of :meth:`Parameters.vector`.
-    step
-        Steps taken.
+    size
+        Number of parameters: the length of its moments.
     """
 
     def __init__(self, config: TrainConfig, network: Network) -> None:
@@ -58,23 +79,20 @@ class Optimiser:
             np.full_like(zeros.bias, config.bias_rate),
         )
         self._rates = rates.vector()
-        self.first = np.zeros_like(self._rates)
-        self.second = np.zeros_like(self._rates)
-        self.step = 0
+        self.size = len(self._rates)
 
-    def update(self, parameters: Parameters, direction: Parameters) -> Parameters:
-        """Parameters after one step along the descent direction."""
+    def update(self, parameters: Parameters, direction: Parameters, moments: Moments) -> tuple[Parameters, Moments]:
+        """Parameters and moments after one step along the descent direction."""
         gradient = direction.vector()
-        self.first = self._momentum * self.first + (1 - self._momentum) * gradient
-        move = self.first
+        first = self._momentum * moments.first + (1 - self._momentum) * gradient
+        second, move, count = moments.second, first, moments.step + 1
         if self._spread:
-            self.second = self._spread * self.second + (1 - self._spread) * gradient**2
-            count = self.step + 1
+            second = self._spread * second + (1 - self._spread) * gradient**2
             move = move / (1 - self._momentum**count)
-            move = move / (np.sqrt(self.second / (1 - self._spread**count)) + _SMALL)
-        rate = learning_rate(self._config, self.step)
-        self.step += 1
-        return parameters.replace(parameters.vector() + rate * self._rates * move)
+            move = move / (np.sqrt(second / (1 - self._spread**count)) + _SMALL)
+        rate = learning_rate(self._config, moments.step)
+        moved = parameters.replace(parameters.vector() + rate * self._rates * move)
+        return moved, Moments(count, first, second)
 
 
 def learning_rate(config: TrainConfig, step: int) -> float:

@@ -1,7 +1,7 @@
 """Run directory: what a training run leaves behind, whatever instant it ends at.
 
-``config.json`` and ``network.toml`` say what was trained, ``device.json`` on what; ``metrics.jsonl`` is one JSON object a line,
-flushed as they come; ``checkpoints/`` holds whole files only. Nothing is ever unpickled.
+``config.json`` and ``network.toml`` say what was trained, ``device.json`` on what; ``metrics.jsonl`` is one JSON
+object a line, flushed as they come; ``checkpoints/`` holds whole files only. Nothing is ever unpickled.
 """
 
 from __future__ import annotations
@@ -95,9 +95,11 @@ class Run:
     def log(self, kind: str, **values: Any) -> dict[str, Any]:
         """Append one object to the metrics; returns it."""
         record = {"kind": kind, **values}
+        line = (json.dumps(record) + "\n").encode()
         try:
-            with (self.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
-                file.write(json.dumps(record) + "\n")
+            # One write: an interrupt comes before or after the line, never within.
+            with (self.path / "metrics.jsonl").open("ab", buffering=0) as file:
+                file.write(line)
         except OSError as error:
             raise RunError(f"Metrics of '{self.path}' cannot be written: {error.strerror or error}") from None
         return record

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import StrEnum
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,8 +59,8 @@ def sample(
             progress(done, calls)
         return np.asarray((samples - denoised) / sigma)
 
-    samples = sigmas[0] * generator(seed, "sample").normal(size=(count, size))
-    for sigma, lower in zip(sigmas[:-1], sigmas[1:], strict=True):
+    samples: Array = sigmas[0] * generator(seed, "sample").normal(size=(count, size))
+    for sigma, lower in pairwise(sigmas):
         first = slope(samples, sigma)
         moved = samples + (lower - sigma) * first
         if sampler is Sampler.HEUN and lower > 0:

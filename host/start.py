@@ -37,7 +37,11 @@ def start_parameters(config: TrainConfig, data: Dataset) -> Parameters:
         return parameters
     sources = [module.name for module in network if module.clamped]
     number = next(
-        (n for n, c in enumerate(network.couplings) if len(sources) == 1 and {c.a, c.b} == {sources[0], network.output}),
+        (
+            n
+            for n, c in enumerate(network.couplings)
+            if len(sources) == 1 and {c.a, c.b} == {sources[0], network.output}
+        ),
         None,
     )
     if number is None:

@@ -10,17 +10,16 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ..substrate.errors import CapabilityError, RunError
+from ..substrate.errors import CapabilityError
 from ..substrate.interface import Substrate
-from ..substrate.parameters import Parameters
 from ..substrate.phases import Minibatch, Result
 from .baselines import REPORT_SIGMAS, baseline_errors
-from .checkpoint import load_checkpoint, save_checkpoint
+from .checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from .config import TrainConfig
 from .data import Dataset, load_data
 from .evaluation import denoising_errors, gradient_cosine
 from .images import save_arrays
-from .optimisers import Clipping, Optimiser, clip_gradient, clip_parameters
+from .optimisers import Clipping, Moments, Optimiser, clip_gradient, clip_parameters
 from .random import device_seed, generator
 from .run import Run
 from .sampler import sample
@@ -59,8 +58,9 @@ class Progress(Protocol):
 def train(run: Run, device: Substrate, progress: Progress) -> dict[str, Any]:
     """Train a run to its end, from its newest checkpoint if it has one.
 
-    On a deterministic device the result is the same, bit for bit, however often the run was interrupted: data order, noise
-    and device seeds depend on the run's seed and the step alone. Ctrl-C ends it after the step under way, with a checkpoint.
+    On a deterministic device the result is the same, bit for bit, however often the run was interrupted: data order,
+    noise and device seeds depend on the run's seed and the step alone. Ctrl-C ends it at once: the step under
+    way is dropped, and the one before is in a checkpoint.
 
     Returns
     -------
@@ -86,15 +86,17 @@ class _Training:
         self.data: Dataset = load_data(self.config.data)
         check_data(self.config, self.data)
         if self.config.batch > (limit := device.identity.batch_limit):
-            raise CapabilityError(f"batch {self.config.batch} is more than this device takes at once ({limit}): lower it")
+            raise CapabilityError(
+                f"batch {self.config.batch} is more than this device takes at once ({limit}): lower it"
+            )
         device.configure(self.config.network)
         run.record_device(device.identity)
         self.optimiser = Optimiser(self.config, self.config.network)
         self.seconds = {"device": 0.0, "link": 0.0, "host": 0.0}
         self.warned = False
-        self.parameters, self.average = self._begin()
+        self.reached = self._begin()
 
-    def _begin(self) -> tuple[Parameters, Parameters]:
+    def _begin(self) -> Checkpoint:
         checkpoint, damaged = load_checkpoint(self.run)
         for message in damaged:
             self._warn(message, checkpoint.step if checkpoint else 0)
@@ -102,38 +104,37 @@ class _Training:
             self.run.forget_after(-1)
             self.run.log("baselines", sigmas=list(REPORT_SIGMAS), **baseline_errors(self.data))
             parameters, _ = clip_parameters(start_parameters(self.config, self.data))
-            return parameters, parameters
-        self.optimiser.step = checkpoint.step
-        self.optimiser.first, self.optimiser.second = checkpoint.first, checkpoint.second
+            return Checkpoint(parameters, parameters, Moments.zeros(self.optimiser.size))
         self.run.forget_after(checkpoint.step)
         self.run.log("resumed", step=checkpoint.step)
-        return checkpoint.parameters, checkpoint.average
+        return checkpoint
 
     def go_on(self) -> dict[str, Any]:
-        config, first = self.config, self.optimiser.step
+        config, first = self.config, self.reached.step
         self.progress.begin(config.steps, first)
         interrupted = False
         try:
             if first == 0:
                 self._evaluate()
-            batches = self._batches(first)
-            while self.optimiser.step < config.steps:
-                self._step(*next(batches))
-                step = self.optimiser.step
+            for clean in self._batches(first):
+                # A step is taken by this one assignment: wherever Ctrl-C falls, what is saved belongs together.
+                self.reached, record = self._step(clean)
+                self.progress.step(record)
+                step = self.reached.step
                 if step % config.checkpoint_every == 0 or step == config.steps:
-                    save_checkpoint(self.run, self.parameters, self.average, self.optimiser)
+                    save_checkpoint(self.run, self.reached)
                 if step % config.evaluate_every == 0 or step == config.steps:
                     self._evaluate()
             self._sample()
         except KeyboardInterrupt:
             interrupted = True
-            save_checkpoint(self.run, self.parameters, self.average, self.optimiser)
+            save_checkpoint(self.run, self.reached)
         kind = "interrupted" if interrupted else "finished"
-        self.run.log(kind, step=self.optimiser.step, seconds=self.seconds)
+        self.run.log(kind, step=self.reached.step, seconds=self.seconds)
         return self._summary(interrupted)
 
-    def _batches(self, first: int) -> Iterator[tuple[int, Array]]:
-        """Step and clean samples (B, d): epoch after epoch, each in an order of its own."""
+    def _batches(self, first: int) -> Iterator[Array]:
+        """Clean samples (B, d) of each step from ``first`` on: epoch after epoch, each in an order of its own."""
         train, batch = self.data.train, self.config.batch
         epoch, order = -1, np.zeros(0, np.int64)
         for step in range(first, self.config.steps):
@@ -145,39 +146,39 @@ class _Training:
                     order = generator(self.config.seed, "order", epoch).permutation(len(train))
                 here = places // len(train) == number
                 chosen[here] = order[places[here] % len(train)]
-            yield step, train[chosen]
+            yield train[chosen]
 
-    def _step(self, step: int, clean: Array) -> None:
-        """One step. An interrupt waits until it is whole: parameters, moments and metrics belong together."""
-        config = self.config
+    def _step(self, clean: Array) -> tuple[Checkpoint, dict[str, Any]]:
+        """One step: from what was reached to what comes next, and its metrics."""
+        config, reached, step = self.config, self.reached, self.reached.step
         begin = perf_counter()
         rng = generator(config.seed, "noise", step)
         sigma = config.edm.draw(rng, len(clean))
         noisy = clean + sigma[:, None] * rng.normal(size=clean.shape)
         minibatch, clipped_samples = config.edm.minibatch(noisy, sigma, clean)
+        target = minibatch.target
         result, spent = self._run(minibatch, step)
-        if result.contrast is None:
-            raise RunError(f"Estimator '{config.estimator.value}' gives no contrast: train with symmetric or one-sided")
+        assert result.contrast is not None and target is not None  # TrainConfig allows no estimator without
         direction, norm, clipped = clip_gradient(result.contrast, config.clip)
-        parameters, clipped_parameters = clip_parameters(self.optimiser.update(self.parameters, direction))
-        average = self.average
+        updated, moments = self.optimiser.update(reached.parameters, direction, reached.moments)
+        parameters, clipped_parameters = clip_parameters(updated)
+        average = parameters
         if config.average:
             decay = min(config.average, (step + 1) / (step + 10))
-            average = self.average.map(lambda old, new: decay * old + (1 - decay) * new, parameters)
-        self.parameters, self.average = parameters, average if config.average else parameters
-        loss = 0.5 * float(np.mean(np.sum((result.outputs - minibatch.target) ** 2, axis=1)))
+            average = reached.average.map(lambda old, new: decay * old + (1 - decay) * new, parameters)
+        loss = 0.5 * float(np.mean(np.sum((result.outputs - target) ** 2, axis=1)))
         spent["host"] = perf_counter() - begin - spent["device"] - spent["link"]
         for part, seconds in spent.items():
             self.seconds[part] += seconds
         clipping = Clipping(clipped, clipped_parameters)
         record = self._record(step + 1, result, loss, norm, clipping, clipped_samples, spent)
         self._watch(step + 1, result)
-        self.progress.step(record)
+        return Checkpoint(parameters, average, moments), record
 
     def _run(self, minibatch: Minibatch, step: int) -> tuple[Result, dict[str, float]]:
         """Write the parameters and run; the wall time on the device and on the link."""
         begin = perf_counter()
-        self.device.write(self.parameters)
+        self.device.write(self.reached.parameters)
         written = perf_counter()
         result = self.device.run(minibatch, self.config.schedule(device_seed(self.config.seed, "device", step)))
         end = perf_counter()
@@ -219,8 +220,8 @@ class _Training:
         self.progress.warning(message)
 
     def _evaluate(self) -> None:
-        step = self.optimiser.step
-        self.device.write(self.average)
+        step = self.reached.step
+        self.device.write(self.reached.average)
         errors, images = denoising_errors(self.device, self.config, self.data, step)
         cosine = gradient_cosine(self.device, self.config, self.data, step)
         save_arrays(self.run, "images.npz", images)
@@ -228,7 +229,7 @@ class _Training:
         self.progress.evaluation(record)
 
     def _sample(self) -> None:
-        self.device.write(self.average)
+        self.device.write(self.reached.average)
         count = _SHOWN_SAMPLES[len(self.data.shape) > 1]
         samples = sample(self.device, self.config, count, len(self.data.train[0]), seed=self.config.seed)
         save_arrays(self.run, "samples.npz", {"samples": self.data.original(samples)})
@@ -239,7 +240,7 @@ class _Training:
         evaluations = [r for r in records if r["kind"] == "evaluation"]
         return {
             "run": str(self.run.path),
-            "step": self.optimiser.step,
+            "step": self.reached.step,
             "interrupted": interrupted,
             "sigmas": list(REPORT_SIGMAS),
             "error": evaluations[-1]["error"] if evaluations else None,

@@ -147,8 +147,8 @@ def _see(stored: Array) -> Array:
 class _Model:
     """A network's codes, arranged for relaxation.
 
-    Neurons are in network order; ``free`` selects those that move. For each free module, the weights of all its ends stand
-    side by side, so that a pass over a module is one matrix product.
+    Neurons are in network order; ``free`` selects those that move. For each free module, the weights of all its ends
+    stand side by side, so that a pass over a module is one matrix product.
     """
 
     def __init__(self, network: Network, codes: Codes) -> None:

@@ -31,7 +31,7 @@ def contrast_sums(network: Network, levels: Integers, parts: list[tuple[int, Arr
     levels
         Noise level of each sample, (B,).
     parts
-        For each phase that is contrasted: its sign, the states (B, N), and the buses and drives (B, k) by (coupling, side).
+        For each phase that is contrasted: its sign, the states (B, N), and buses and drives (B, k) by (coupling, side).
     """
     signs = np.concatenate([np.full(len(levels), float(sign)) for sign, *_ in parts])
     states = np.concatenate([states for _, states, _, _ in parts])
@@ -55,8 +55,8 @@ def contrast_sums(network: Network, levels: Integers, parts: list[tuple[int, Arr
 def _sum_of_rounded_products(signs: Array, states: Array, drives: Array) -> Integers:
     """Sum over rows r of sign_r * R(state_ri * drive_rp, shift), (n, k).
 
-    R(x, shift) = (x + half - low) / 2**shift with low = (x + half) mod 2**shift. The sum of x + half is a matrix product; the
-    low bits of a product depend on the low bits of its factors alone, so they are worked out in 16 bits.
+    R(x, shift) = (x + half - low) / 2**shift with low = (x + half) mod 2**shift. The sum of x + half is a matrix
+    product; the low bits of a product depend on the low bits of its factors alone, so they are worked out in 16 bits.
     """
     half = 1 << _SHIFT >> 1
     total = (signs[:, None] * states).T @ drives + half * signs.sum()

@@ -1,7 +1,7 @@
 """The gateware's noise generator, vectorised: xoroshiro128+ by jump-ahead (``docs/arithmetic.md``, Noise).
 
-The step of the generator's 128-bit state is linear over GF(2). So the states of n steps are made by doubling: those of the
-first half, and the same advanced by a matrix M^n, applied through tables of bytes.
+The step of the generator's 128-bit state is linear over GF(2). So the states of n steps are made by doubling: those of
+the first half, and the same advanced by a matrix M^n, applied through tables of bytes.
 """
 
 from __future__ import annotations

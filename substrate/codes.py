@@ -90,7 +90,7 @@ class ScheduleCodes:
     def effective_temperature(self) -> float:
         """The temperature that the amplitude's code stands for."""
         step = float(self.formats.amplitude.decode(self.amplitude)) * self.formats.stored.lsb
-        return step**2 * NOISE_VARIANCE / 2 * 2**self.dt_shift
+        return step**2 * NOISE_VARIANCE / 2 * 2.0**self.dt_shift
 
 
 @dataclass(frozen=True)

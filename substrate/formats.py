@@ -41,7 +41,7 @@ class Fixed:
     @property
     def top(self) -> int:
         """Largest code; the smallest is its negative."""
-        return 2 ** (self.width - 1) - 1
+        return (1 << (self.width - 1)) - 1
 
     @property
     def lsb(self) -> float:

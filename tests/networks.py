@@ -23,9 +23,7 @@ def networks(draw: st.DrawFn, most: int = 8) -> Network:
         )
         for number in range(count)
     ]
-    pairs = [
-        (a, b) for a in range(count) for b in range(a) if not (modules[a].clamped and modules[b].clamped)
-    ]
+    pairs = [(a, b) for a in range(count) for b in range(a) if not (modules[a].clamped and modules[b].clamped)]
     chosen = draw(st.lists(st.sampled_from(pairs), unique=True, max_size=8)) if pairs else []
     couplings = []
     for pair in chosen:

@@ -5,8 +5,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import equipoise
 import pytest
+
+import equipoise
 
 ROOT = Path(equipoise.__file__).parent
 

@@ -6,8 +6,9 @@ import sys
 import zipfile
 from pathlib import Path
 
-import equipoise
 import pytest
+
+import equipoise
 
 ROOT = Path(equipoise.__file__).parent
 FOLDERS = {"substrate", "gateware", "drivers", "sim", "calibration", "host"}

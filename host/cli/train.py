@@ -58,7 +58,7 @@ def train(
 ) -> None:
     """Train a denoiser on a device, by symmetric equilibrium propagation.
 
-    Ctrl-C stops after the step under way, with a checkpoint. The device is the simulated gateware (sim:) unless told
+    Ctrl-C stops at once, with a checkpoint. The device is the simulated gateware (sim:) unless told
     otherwise; a resumed run goes on where it was.
 
     [bold]Examples[/bold]

@@ -1,9 +1,10 @@
 """Networks of all shapes for hypothesis, and parameters for them."""
 
 import numpy as np
+from hypothesis import strategies as st
+
 from equipoise.substrate.network import Coupling, Module, Network
 from equipoise.substrate.parameters import Parameters
-from hypothesis import strategies as st
 
 
 @st.composite

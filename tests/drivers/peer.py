@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 
 import numpy as np
+
 from equipoise.drivers.framing import Decoder, Frame, encode_frame
 from equipoise.drivers.transport import Transport
 from equipoise.substrate.geometry import Geometry

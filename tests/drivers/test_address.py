@@ -6,6 +6,7 @@ import socket
 from pathlib import Path
 
 import pytest
+
 from equipoise.drivers.address import SERIAL, TCP, Scheme, open_tcp, parse_address
 from equipoise.substrate.errors import DeviceError
 

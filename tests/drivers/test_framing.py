@@ -4,10 +4,11 @@ import struct
 from itertools import pairwise
 
 import pytest
-from equipoise.drivers.framing import Decoder, Frame, encode_frame
-from equipoise.substrate.protocol import VERSION
 from hypothesis import given
 from hypothesis import strategies as st
+
+from equipoise.drivers.framing import Decoder, Frame, encode_frame
+from equipoise.substrate.protocol import VERSION
 
 LIMIT = 300
 

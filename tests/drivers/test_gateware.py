@@ -2,6 +2,9 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from equipoise.drivers.gateware import GatewareDevice
 from equipoise.drivers.session import Session
 from equipoise.sim.golden import Golden
@@ -11,8 +14,6 @@ from equipoise.substrate.network import Coupling, Module, Network
 from equipoise.substrate.parameters import Parameters
 from equipoise.substrate.phases import Estimator, Minibatch, Schedule
 from equipoise.substrate.protocol import SPACES, WRITE_REQUEST, Operation, Status
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from .machine import Machine
 from .networks import networks
@@ -114,6 +115,19 @@ def test_cycles_steps_and_seconds():
     assert result.relax_steps == 3 * (5 + 2 * 3)
     assert result.seconds.keys() == {"device", "link"}
     assert min(result.seconds.values()) >= 0
+
+
+def test_a_long_residual():
+    device, peer, _, _, minibatch = ready()
+    run = peer.on_run
+
+    def run_on(peer: MemoryDevice) -> None:
+        run(peer)
+        peer.set_register("residual_low", 5)
+        peer.set_register("residual_high", 3)
+
+    peer.on_run = run_on
+    assert device.run(minibatch, SHORT).residual == (3 * 2**32 + 5) / 2**13 / (5 * 5)
 
 
 def test_a_bad_wire_changes_nothing():

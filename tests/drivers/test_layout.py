@@ -4,6 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from equipoise.drivers.layout import Area, Layout, spans
 from equipoise.substrate.codes import Codes, encode_parameters
 from equipoise.substrate.energy import energy, force
@@ -11,8 +14,6 @@ from equipoise.substrate.errors import CapabilityError
 from equipoise.substrate.geometry import Geometry
 from equipoise.substrate.network import Coupling, Module, Network
 from equipoise.substrate.parameters import Parameters
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from .networks import networks, whole_parameters
 

@@ -1,9 +1,13 @@
 """A session against a peer that keeps the device's side of the link, over good and bad wires."""
 
 import socket
+import time
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from equipoise.drivers.framing import encode_frame
 from equipoise.drivers.requests import Request, read_requests, run_request, write_requests
 from equipoise.drivers.session import Session
@@ -11,8 +15,6 @@ from equipoise.drivers.socket import SocketTransport
 from equipoise.substrate.errors import DeviceError, LinkError, MismatchError
 from equipoise.substrate.formats import FORMATS
 from equipoise.substrate.protocol import MAX_PAYLOAD, Hello, Operation, Status
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from .peer import GEOMETRY, MemoryDevice, Wire, serve
 
@@ -245,6 +247,7 @@ def hello(**changes) -> bytes:
             MismatchError,
             "wire: speaks protocol versions 3 to 5, this host version 1: update this host",
         ),
+        (hello(version=0, oldest=0), MismatchError, "wire: speaks protocol version 0, this host version 1: rebuild"),
         (hello(map_hash=bytes(8)), MismatchError, "wire: has register map 0000000000000000, this host "),
         (hello(map_hash=bytes(8))[:40], MismatchError, "wire: has register map 0000000000000000, this host "),
         (b"\1\1", DeviceError, "wire: answered HELLO with 2 bytes: it is no Equipoise device"),
@@ -298,13 +301,27 @@ def test_an_interrupted_burst_ends_the_session():
         session.read("registers")
 
 
-def test_answers_to_an_earlier_session_are_not_taken():
+@pytest.mark.parametrize(("sequence", "operation"), [(5, Operation.HELLO), (6, Operation.ECHO)])
+def test_answers_to_an_earlier_session_are_not_taken(monkeypatch, sequence, operation):
+    monkeypatch.setattr("equipoise.drivers.session.secrets.randbelow", lambda limit: 6)
     device = MemoryDevice()
-    first, _ = open_session(device)
-    stale = device.take(encode_frame(Operation.HELLO, (first._sequence + 20000) % 2**16, b"old!"))
-    fresh = Wire(device)
-    fresh._arrived = stale.replace(b"board 01", b"board 99")
-    assert Session(fresh, deadline=0.0).hello.board == b"board 01"
+    wire = Wire(device)
+    wire._arrived = encode_frame(operation, sequence, device.greeting.replace(b"board 01", b"board 99"))
+    assert Session(wire, deadline=0.0).hello.board == b"board 01"
+
+
+def test_the_deadline_counts_from_the_last_answer():
+    class Drip(Wire):
+        """One answer at a time."""
+
+        def receive(self, deadline: float) -> bytes:
+            assert time.monotonic() < deadline <= time.monotonic() + 60.0
+            answer, self._arrived = self._arrived.split(b"\0", 1)
+            return answer + b"\0"
+
+    session = Session(Drip(MemoryDevice()), deadline=60.0)
+    session.burst([echo(b"1"), echo(b"2"), echo(b"3")])
+    assert session.counters["timeouts"] == 0
 
 
 def test_over_a_socket_with_a_peer_in_a_thread():

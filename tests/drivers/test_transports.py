@@ -7,6 +7,7 @@ import time
 
 import numpy as np
 import pytest
+
 from equipoise.drivers.serial import SerialTransport
 from equipoise.drivers.session import Session
 from equipoise.drivers.socket import SocketTransport
@@ -121,6 +122,8 @@ def test_nobody_listens():
 
 def test_a_serial_port_gives_what_is_there_and_nothing_at_the_deadline(terminal):
     far, path = terminal
+    SerialTransport(path).close()  # makes the line raw
+    os.write(far, b"left over")
     transport = SerialTransport(path)
     assert transport.description == f"serial:{path}"
     assert transport.receive(past()) == b""

@@ -76,6 +76,31 @@ def test_at_a_deadline_all_in_flight_is_sent_again_in_order():
     assert flow.tries == 1
 
 
+def test_what_was_asked_for_again_keeps_its_place():
+    flow = window()
+    sent(flow)
+    flow.answer(0)
+    flow.answer(2)
+    assert sent(flow) == [1]
+    flow.expire()
+    assert sent(flow) == [1, 3]
+
+
+def test_an_answer_after_the_deadline_counts():
+    flow = window()
+    sent(flow)
+    flow.expire()
+    assert flow.answer(0)
+    assert sent(flow) == [1, 2, 3]
+
+
+def test_what_was_lost_leaves_the_buffer():
+    flow = window(count=5, buffer=30)
+    assert sent(flow) == [0, 1, 2]
+    flow.answer(2)
+    assert sent(flow) == [0, 1, 3]
+
+
 def test_a_second_answer_is_told_apart():
     flow = window()
     sent(flow)
@@ -100,3 +125,5 @@ def test_finds_requests_by_number_across_the_wrap():
     assert [flow.find(number) for number in (2**16 - 2, 2**16 - 1, 0, 1)] == [0, 1, 2, 3]
     assert flow.find(2) is None
     assert flow.find(2**16 - 3) is None
+    flow.answer(0)
+    assert flow.find(2**16 - 2) == 0

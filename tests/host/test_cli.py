@@ -8,6 +8,7 @@ import sys
 
 import numpy as np
 import pytest
+
 from equipoise.host.checkpoint import load_checkpoint
 from equipoise.host.cli import main
 from equipoise.host.cli.progress import TrainingProgress

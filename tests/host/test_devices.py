@@ -4,6 +4,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+
 from equipoise.host import devices
 from equipoise.host.devices import ListedDevice, list_devices, open_device
 from equipoise.substrate.errors import DeviceError

@@ -3,6 +3,7 @@
 from types import SimpleNamespace
 
 import pytest
+
 from equipoise.host import doctor
 from equipoise.host.doctor import Check, check_machine
 

@@ -5,6 +5,7 @@ import re
 
 import numpy as np
 import pytest
+
 from equipoise.host.devices import open_device
 from equipoise.host.recipes import recipe
 from equipoise.host.report import write_report

@@ -1,4 +1,4 @@
-"""docs/arithmetic.md in plain Python integers, one sample and one neuron at a time: what golden model and gateware must equal.
+"""docs/arithmetic.md in plain Python integers, one sample and one neuron at a time: what all others must equal.
 
 Slow, and written from the page alone: it shares no code with either.
 """

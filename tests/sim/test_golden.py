@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from equipoise.sim.golden import Golden
-from equipoise.substrate.codes import decode_contrast, encode_minibatch, encode_parameters, encode_schedule
 from equipoise.substrate.codes import Sums as ContrastSums
+from equipoise.substrate.codes import decode_contrast, encode_minibatch, encode_parameters, encode_schedule
 from equipoise.substrate.energy import oracle
 from equipoise.substrate.errors import CapabilityError, DeviceError
 from equipoise.substrate.formats import FORMATS
@@ -105,11 +105,11 @@ def test_symmetric_contrast_is_the_gradient_and_one_sided_never_better() -> None
 
 def test_errors_say_what_to_do() -> None:
     golden, network = Golden(), chain()
-    with pytest.raises(DeviceError, match="^golden: has no network: call configure before write$"):
+    with pytest.raises(DeviceError, match=r"^golden: has no network: call configure before write$"):
         golden.write(Parameters.zeros(network))
     golden.configure(network)
-    with pytest.raises(DeviceError, match="^golden: has no parameters: call write before run$"):
+    with pytest.raises(DeviceError, match=r"^golden: has no parameters: call write before run$"):
         golden.run(chain_minibatch(np.random.default_rng(0)), Schedule())
     golden.write(Parameters.zeros(network))
-    with pytest.raises(CapabilityError, match="^A minibatch of golden: must have at most 256 samples, not 257$"):
+    with pytest.raises(CapabilityError, match=r"^A minibatch of golden: must have at most 256 samples, not 257$"):
         golden.run(chain_minibatch(np.random.default_rng(0), 257), Schedule())

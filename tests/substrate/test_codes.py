@@ -21,13 +21,16 @@ def test_parameters_round_to_half_a_step() -> None:
 def test_a_weight_out_of_range_is_named() -> None:
     parameters = Parameters.zeros(NETWORK)
     parameters.U[0][1, 0] = 2.5
-    with pytest.raises(ParameterError, match=r"^U of coupling 'x-y' must be within \+-1.99994 \(Q1.14\), not 2.5 at \(1, 0\)$"):
+    with pytest.raises(
+        ParameterError, match=r"^U of coupling 'x-y' must be within \+-1.99994 \(Q1.14\), not 2.5 at \(1, 0\)$"
+    ):
         encode_parameters(NETWORK, parameters)
 
 
 def test_a_stiffness_out_of_range_is_named() -> None:
     network = Network((Module("x", 2, clamped=True), Module("y", 3, stiffness=4.5)), (), "y")
-    with pytest.raises(NetworkError, match="^Stiffness of module 'y' must be at most 3.99988 on this device, not 4.5$"):
+    message = r"^Stiffness of module 'y' must be at most 3\.99988 on this device, not 4\.5$"
+    with pytest.raises(NetworkError, match=message):
         encode_parameters(network, Parameters.zeros(network))
 
 
