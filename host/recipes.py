@@ -16,27 +16,27 @@ __all__ = ["RECIPES", "recipe"]
 
 
 def _network(
-    size: int, hidden: int, ranks: tuple[int, int, int], edm: Edm, *, quartic: float, stiffness: float = 1.0
+    size: int, hidden: int, ranks: tuple[int, int, int], edm: Edm, *, dt: float, quartic: float = 1.0
 ) -> Network:
     """Input, hidden and output module, all joined; the output has no quartic, so that it can be linear in its input."""
     modules = (
         Module("input", size, clamped=True),
-        Module("hidden", hidden, stiffness=1.0, quartic=quartic),
-        Module("output", size, stiffness=stiffness, quartic=0.0),
+        Module("hidden", hidden, quartic=quartic),
+        Module("output", size, quartic=0.0),
     )
     couplings = (
         Coupling("input", "hidden", ranks[0]),
         Coupling("hidden", "output", ranks[1]),
         Coupling("input", "output", ranks[2]),
     )
-    return Network(modules, couplings, "output", dt=0.125, levels=edm.levels)
+    return Network(modules, couplings, "output", dt=dt, levels=edm.levels)
 
 
 def _digits(size: int, data: str) -> TrainConfig:
     """The full recipe: starts as the best linear filter, and learns what that cannot do."""
     edm = Edm(levels=32)
     return TrainConfig(
-        "digits", data, _network(size, 256, (64, 64, 64), edm, quartic=1.0), start="wiener", edm=edm,
+        "digits", data, _network(size, 256, (64, 64, 64), edm, dt=0.125), start="wiener", edm=edm,
         steps=2400, batch=128, learning_rate=1e-3, average=0.998, evaluate_every=200, checkpoint_every=50,
     )  # fmt: skip
 
@@ -45,8 +45,8 @@ def _digits_quick(size: int, data: str) -> TrainConfig:
     """A few minutes on the simulated gateware, from random parameters."""
     edm = Edm(levels=8, sigma_min=0.1, sigma_max=5.0)
     return TrainConfig(
-        "digits-quick", data, _network(size, 32, (16, 16, 16), edm, quartic=1.0), edm=edm,
-        steps=400, batch=32, free_steps=40, nudged_steps=16, beta=1 / 8, learning_rate=1e-2, average=0.95,
+        "digits-quick", data, _network(size, 32, (16, 16, 16), edm, dt=0.25), edm=edm,
+        steps=400, batch=32, free_steps=30, nudged_steps=12, beta=1 / 8, learning_rate=2e-2, average=0.95,
         evaluate_every=50, checkpoint_every=10,
     )  # fmt: skip
 
@@ -55,7 +55,7 @@ def _points(size: int, data: str) -> TrainConfig:
     """Two-dimensional sets: moons, swiss-roll, gaussians."""
     edm = Edm(levels=32, sigma_min=0.02)
     return TrainConfig(
-        "points", data, _network(size, 64, (8, 8, 2), edm, quartic=1.0), edm=edm,
+        "points", data, _network(size, 64, (8, 8, 2), edm, dt=0.125), edm=edm,
         steps=1500, batch=128, learning_rate=3e-3, average=0.99, evaluate_every=150, checkpoint_every=50,
     )  # fmt: skip
 
