@@ -22,8 +22,8 @@ def test_the_schedule_is_equation_5(tmp_path):
     assert schedule(config, 1).tolist() == pytest.approx([high, 0.0])
 
 
-@pytest.mark.parametrize(("sampler", "steps"), [(Sampler.HEUN, 12), (Sampler.EULER, 40)])
-def test_the_linear_filter_generates_the_gaussian(tmp_path, sampler, steps):
+@pytest.mark.parametrize(("sampler", "steps", "within"), [(Sampler.HEUN, 12, 0.15), (Sampler.EULER, 40, 0.3)])
+def test_the_linear_filter_generates_the_gaussian(tmp_path, sampler, steps, within):
     """With the best linear denoiser the probability flow ends at the Gaussian with the data's mean and covariance."""
     config = small_config(tmp_path, (4,), start="wiener", free_steps=60)
     data = load_data(config.data)
@@ -42,7 +42,7 @@ def test_the_linear_filter_generates_the_gaussian(tmp_path, sampler, steps):
     assert calls == [2 * steps - 1 if sampler is Sampler.HEUN else steps] * len(calls) and len(calls) == calls[0]
     spread = np.sqrt(np.diag(np.cov(data.train.T)))
     assert np.allclose(drawn.mean(axis=0), data.train.mean(axis=0), atol=0.1 * spread.max())
-    assert np.allclose(np.cov(drawn.T), np.cov(data.train.T), atol=0.15 * spread.max() ** 2)
+    assert np.allclose(np.cov(drawn.T), np.cov(data.train.T), atol=within * spread.max() ** 2)
 
 
 def test_samples_depend_on_the_seed_alone(tmp_path):
