@@ -14,7 +14,7 @@ export OPENBLAS_NUM_THREADS := 1
 .PHONY: train test lint types clean
 
 train: $(READY)
-	$(BIN)/equipoise train --recipe digits-quick --device 'sim:?lanes=16&contexts=4'
+	$(BIN)/equipoise train --recipe digits-quick
 
 test: $(READY)
 	$(BIN)/pytest

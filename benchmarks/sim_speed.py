@@ -17,20 +17,14 @@ import numpy as np
 
 from equipoise.drivers.gateware import GatewareDevice
 from equipoise.drivers.session import Session
+from equipoise.host.bench import bench_network
 from equipoise.sim.board import BoardTransport, SimulatedBoard
 from equipoise.sim.build import board_geometry, build_board, compile_board, device_verilog, digest, verilate
 from equipoise.substrate.geometry import Geometry
-from equipoise.substrate.network import Coupling, Module, Network
 from equipoise.substrate.parameters import Parameters
 from equipoise.substrate.phases import Minibatch, Schedule
 
-SIZES = (64, 32, 16, 32, 64)
-PAIRS = ((0, 1), (1, 2), (2, 3), (3, 4), (0, 4), (1, 3))
-NETWORK = Network(
-    tuple(Module(f"m{number}", size, clamped=number == 0) for number, size in enumerate(SIZES)),
-    tuple(Coupling(f"m{a}", f"m{b}", 8) for a, b in PAIRS),
-    "m4",
-)
+NETWORK = bench_network()
 BATCH, RUNS, ROUNDS = 32, 3, 3
 
 
@@ -41,7 +35,7 @@ class RecordingTransport(BoardTransport):
         super().__init__(board)
         self.sent = bytearray()
 
-    def send(self, data: bytes) -> None:  # noqa: D102 (as in Transport)
+    def send(self, data: bytes) -> None:
         self.sent += data
         super().send(data)
 

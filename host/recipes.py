@@ -45,9 +45,9 @@ def _digits_quick(size: int, data: str) -> TrainConfig:
     """A few minutes on the simulated gateware, from random parameters."""
     edm = Edm(levels=8, sigma_min=0.1, sigma_max=5.0)
     return TrainConfig(
-        "digits-quick", data, _network(size, 32, (16, 16, 16), edm, dt=0.25), edm=edm,
-        steps=400, batch=32, free_steps=30, nudged_steps=12, beta=1 / 8, learning_rate=2e-2, average=0.95,
-        evaluate_every=50, checkpoint_every=10,
+        "digits-quick", data, _network(size, 32, (8, 8, 32), edm, dt=0.25), edm=edm,
+        steps=300, batch=32, free_steps=30, nudged_steps=12, beta=1 / 8, learning_rate=1.5e-2, average=0.95,
+        evaluate_every=100, checkpoint_every=10,
     )  # fmt: skip
 
 
