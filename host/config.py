@@ -29,7 +29,7 @@ class TrainConfig:
         The network; one clamped module takes the noisy sample.
     start
         Parameters to begin with: ``random``, or ``wiener`` (the clamped module's coupling to the output is the best
-        linear filter of the training data, all else is random).
+        linear filter of the training data, hidden modules are driven where they bend, all else is random).
     edm
         Preconditioning and noise levels.
     steps, batch

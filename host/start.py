@@ -18,6 +18,10 @@ __all__ = ["check_data", "start_parameters"]
 _SCALE = 2.0
 """Length of the columns of U and V in the linear filter: gains shrink by its square, into their range."""
 
+_DRIVE = 2.0
+_BIAS = 1.0
+"""What hidden neurons start with: strong enough that their quartic bends."""
+
 
 def check_data(config: TrainConfig, data: Dataset) -> None:
     """Raise :class:`RunError` if the data does not fit the network's clamped and output modules."""
@@ -31,8 +35,8 @@ def check_data(config: TrainConfig, data: Dataset) -> None:
 
 def start_parameters(config: TrainConfig, data: Dataset) -> Parameters:
     """Initial parameters; with start ``wiener``, the linear filter in the coupling from input to output."""
-    network = config.network
-    parameters = Parameters.random(network, generator(config.seed, "start"))
+    network, rng = config.network, generator(config.seed, "start")
+    parameters = Parameters.random(network, rng)
     if config.start == "random":
         return parameters
     sources = [module.name for module in network if module.clamped]
@@ -46,7 +50,26 @@ def start_parameters(config: TrainConfig, data: Dataset) -> Parameters:
     )
     if number is None:
         raise RunError("start 'wiener' needs one clamped module, coupled to the output module")
-    return _with_filter(config, network, parameters, number, Wiener(data.train))
+    driven = _driven(network, parameters, sources[0], rng)
+    return _with_filter(config, network, driven, number, Wiener(data.train))
+
+
+def _driven(network: Network, parameters: Parameters, source: str, rng: np.random.Generator) -> Parameters:
+    """Drive each hidden module with standard deviation ``_DRIVE`` for inputs of variance 1, and give it random biases.
+
+    Without it hidden neurons stay where they are linear, and for long learn nothing that the filter does not do;
+    without biases they are odd functions of the input.
+    """
+    U, V, bias = list(parameters.U), list(parameters.V), parameters.bias.copy()
+    for number, coupling in enumerate(network.couplings):
+        hidden = coupling.b if coupling.a == source else coupling.a
+        if source not in (coupling.a, coupling.b) or hidden == network.output:
+            continue
+        drives = U[number] @ V[number].T
+        scale = np.sqrt(_DRIVE / np.sqrt(np.sum(drives**2) / network[hidden].size))
+        U[number], V[number] = U[number] * scale, V[number] * scale
+        bias[:, network.slices[hidden]] = rng.uniform(-_BIAS, _BIAS, network[hidden].size)
+    return Parameters(tuple(U), tuple(V), parameters.gain, bias)
 
 
 def _with_filter(
