@@ -9,7 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from equipoise.sim.golden import Golden
-from equipoise.substrate.phases import Estimator
+from equipoise.substrate.network import Coupling, Module, Network
+from equipoise.substrate.phases import Estimator, Schedule
 
 from ..networks import SCHEDULES, SIZES, networks, random_minibatch, random_parameters
 
@@ -23,9 +24,22 @@ from ..networks import SCHEDULES, SIZES, networks, random_minibatch, random_para
 )
 @given(network=networks(), schedule=SCHEDULES, size=SIZES, seed=st.integers(0, 2**32), batch=st.integers(1, 7))
 def test_every_state_sum_and_counter(sim_device, lanes, contexts, network, schedule, size, seed, batch) -> None:
+    check(sim_device(lanes, contexts), network, schedule, size, seed, batch)
+
+
+@pytest.mark.parametrize(("lanes", "contexts"), [(1, 1), (2, 3), (8, 1), (5, 2)])
+def test_rank_64_takes_several_passes(sim_device, lanes, contexts) -> None:
+    modules = (Module("x", 7, clamped=True), Module("y", 9), Module("z", 5, quartic=0.0))
+    network = Network(modules, (Coupling("x", "y", 64), Coupling("z", "y", 64), Coupling("x", "z", 63)), "z", levels=2)
+    check(sim_device(lanes, contexts), network, Schedule(6, 4, temperature=1e-3), size=0.2, seed=1, batch=4)
+
+
+def check(device, network, schedule, size, seed, batch) -> None:
+    """Run the same on the gateware and on the golden model."""
+    contexts = device.identity.details["geometry"]["contexts"]
     rng = np.random.default_rng(seed)
     parameters, minibatch = random_parameters(network, rng, size), random_minibatch(network, rng, batch)
-    device, golden = sim_device(lanes, contexts), Golden()
+    golden = Golden()
     results = []
     for substrate in (device, golden):
         substrate.configure(network)
