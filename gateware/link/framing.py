@@ -1,6 +1,6 @@
 """Frames: header, payload and CRC-32, in and out (``docs/link.md``)."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.hdl import Cat, Const, Module, Mux, Signal
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.crc.catalog import CRC32_ETHERNET
 from amaranth.lib.memory import Memory
@@ -22,12 +22,15 @@ Answer = data.StructLayout({"header": FrameHeader, "empty": 1})
 
 _CRC_BYTES = 4
 _OVERHEAD = HEADER.size + _CRC_BYTES
+_ADDRESS = (MAX_PAYLOAD - 1).bit_length()
+"""Bits that number the bytes of a payload; MAX_PAYLOAD is a power of two."""
 
 
 class FrameReceiver(wiring.Component):
     """Hands over whole good frames, one at a time; drops and counts all others.
 
-    While a frame is handed over, nothing more is taken in. All counters wrap around.
+    While a frame is handed over, the next is taken in, so that a device that keeps up is never waited for. All counters
+    wrap around.
 
     Attributes
     ----------
@@ -56,8 +59,12 @@ class FrameReceiver(wiring.Component):
         m = Module()
         plain, request, payload = self.plain, self.request, self.payload
         m.submodules.crc = crc = CRC32_ETHERNET(data_width=8).create()
-        m.submodules.buffer = buffer = Memory(shape=8, depth=MAX_PAYLOAD, init=[])
+        m.submodules.buffer = buffer = Memory(shape=8, depth=2 * MAX_PAYLOAD, init=[])
         write, read = buffer.write_port(), buffer.read_port()
+        bank = Signal()  # the half of the buffer that is being filled; the frame handed over is in the other
+        header = Signal(FrameHeader)
+        length = Signal(range(MAX_PAYLOAD + 1))
+        waiting = Signal()  # a good frame is in `bank`
 
         # In. The CRC is only known for one when the frame ends: what fits of it goes to the buffer too.
         longest = _OVERHEAD + MAX_PAYLOAD
@@ -66,39 +73,50 @@ class FrameReceiver(wiring.Component):
         take = plain.valid & plain.ready
         byte = take & ~plain.p.end
         m.d.comb += [
-            plain.ready.eq(~request.valid),
+            plain.ready.eq(~waiting),
             crc.data.eq(plain.p.data),
             crc.valid.eq(byte),
             crc.start.eq(take & plain.p.end),
-            write.addr.eq(count - HEADER.size),
+            write.addr.eq(Cat((count - HEADER.size)[:_ADDRESS], bank)),
             write.data.eq(plain.p.data),
             write.en.eq(byte & ~in_header & (count < HEADER.size + MAX_PAYLOAD)),
         ]
         with m.If(byte):
             with m.If(in_header):
-                m.d.sync += request.p.header.eq(Cat(request.p.header.as_value()[8:], plain.p.data))
+                m.d.sync += header.eq(Cat(header.as_value()[8:], plain.p.data))
             with m.If(count != longest + 1):
                 m.d.sync += count.eq(count + 1)
         with m.Elif(take):
-            m.d.sync += [count.eq(0), request.p.length.eq(count - _OVERHEAD)]
+            m.d.sync += [count.eq(0), length.eq(count - _OVERHEAD)]
             with m.If(plain.p.error | (count < _OVERHEAD) | (count > longest)):
                 m.d.sync += self.framing_errors.eq(self.framing_errors + 1)
             with m.Elif(~crc.match_detected):
                 m.d.sync += self.crc_errors.eq(self.crc_errors + 1)
             with m.Else():
-                m.d.sync += [self.frames.eq(self.frames + 1), request.valid.eq(1)]
+                m.d.sync += [self.frames.eq(self.frames + 1), waiting.eq(1)]
 
         # Out. The memory is read a byte ahead.
-        position = Signal(range(MAX_PAYLOAD + 1))
-        following = position + (payload.valid & payload.ready)
+        position, following = Signal(range(MAX_PAYLOAD + 1)), Signal(range(MAX_PAYLOAD + 1))
+        turn = waiting & (~request.valid | request.ready)
         m.d.comb += [
+            following.eq(position + (payload.valid & payload.ready)),
             payload.valid.eq(request.valid & (position != request.p.length)),
             payload.payload.eq(read.data),
-            read.addr.eq(following),
+            read.addr.eq(Cat(following[:_ADDRESS], ~bank)),
         ]
         m.d.sync += position.eq(following)
-        with m.If(request.valid & request.ready):
-            m.d.sync += [request.valid.eq(0), position.eq(0)]
+        with m.If(turn):
+            m.d.comb += [following.eq(0), read.addr.eq(Cat(Const(0, _ADDRESS), bank))]
+            m.d.sync += [
+                request.valid.eq(1),
+                request.p.header.eq(header),
+                request.p.length.eq(length),
+                waiting.eq(0),
+                bank.eq(~bank),
+            ]
+        with m.Elif(request.valid & request.ready):
+            m.d.comb += following.eq(0)
+            m.d.sync += request.valid.eq(0)
         return m
 
 

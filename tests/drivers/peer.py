@@ -45,7 +45,7 @@ class MemoryDevice:
         }
         self.on_run = on_run
         self.version = version
-        self.executed: list[tuple[Operation, bytes]] = []
+        self.executed: list[tuple[int, bytes]] = []
         self.replays = 0
         self.largest = 0
         self._decoder = Decoder()
@@ -78,6 +78,8 @@ class MemoryDevice:
         if frame.version != self.version:
             return Status.BAD_VERSION, b""
         if frame.operation == Operation.HELLO:
+            if len(frame.payload) != 4:
+                return Status.BAD_LENGTH, b""
             if frame.payload != self._nonce:
                 self._nonce = frame.payload
                 self._expected = (frame.sequence + 1) % 2**16
@@ -89,28 +91,34 @@ class MemoryDevice:
             return Status.OUT_OF_ORDER, self._expected.to_bytes(2, "little")
         if behind:
             self.replays += 1
-            if frame.operation in (Operation.WRITE, Operation.RUN):
-                return Status.REPLAYED, b""
-            return self._execute(frame)
-        self._expected = (self._expected + 1) % 2**16
-        self.executed.append((Operation(frame.operation), frame.payload))
-        return self._execute(frame)
+        else:
+            self._expected = (self._expected + 1) % 2**16
+            self.executed.append((frame.operation, frame.payload))
+        return self._execute(frame, repeated=behind != 0)
 
-    def _execute(self, frame: Frame) -> tuple[Status, bytes]:
+    def _execute(self, frame: Frame, repeated: bool) -> tuple[Status, bytes]:
         match frame.operation:
             case Operation.ECHO:
                 return Status.OK, frame.payload
             case Operation.RUN:
+                if frame.payload:
+                    return Status.BAD_LENGTH, b""
+                if repeated:
+                    return Status.REPLAYED, b""
                 self.set_register("runs", self.register("runs") + 1)
                 if self.on_run:
                     self.on_run(self)
                 return Status.OK, b""
             case Operation.READ:
+                if len(frame.payload) != READ_REQUEST.size:
+                    return Status.BAD_LENGTH, b""
                 code, row, count = READ_REQUEST.unpack(frame.payload)
                 return self._read(code, row, count)
             case Operation.WRITE:
+                if len(frame.payload) < WRITE_REQUEST.size:
+                    return Status.BAD_LENGTH, b""
                 code, row = WRITE_REQUEST.unpack_from(frame.payload)
-                return self._write(code, row, frame.payload[WRITE_REQUEST.size :])
+                return self._write(code, row, frame.payload[WRITE_REQUEST.size :], repeated)
         return Status.BAD_OPERATION, b""
 
     def _space(self, code: int) -> str | None:
@@ -122,17 +130,23 @@ class MemoryDevice:
             return Status.BAD_ADDRESS, b""
         return Status.OK, self.memory[name][row : row + count].tobytes()
 
-    def _write(self, code: int, row: int, data: bytes) -> tuple[Status, bytes]:
+    def _write(self, code: int, row: int, data: bytes, repeated: bool) -> tuple[Status, bytes]:
         name = self._space(code)
         if name is None or SPACES[name].access is Access.READ_ONLY:
             return Status.BAD_ADDRESS, b""
         memory = self.memory[name]
+        if len(data) % (memory.itemsize * memory.shape[1]):
+            return Status.BAD_LENGTH, b""
         words = np.frombuffer(data, memory.dtype).reshape(-1, memory.shape[1])
         if row + len(words) > len(memory):
             return Status.BAD_ADDRESS, b""
+        if repeated:
+            return Status.REPLAYED, b""
         for offset, word in enumerate(words):
-            if name != "registers" or REGISTERS[row + offset].access is Access.READ_WRITE:
+            if name != "registers":
                 memory[row + offset] = word
+            elif (register := REGISTERS[row + offset]).access is Access.READ_WRITE:
+                memory[row + offset] = word & np.uint32(2**register.width - 1)
         return Status.OK, b""
 
 

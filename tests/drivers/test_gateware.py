@@ -100,12 +100,12 @@ def test_only_levels_of_the_minibatch_are_read():
     device, peer, _, _, minibatch = ready()
     peer.executed.clear()
     device.run(Minibatch(minibatch.clamped, np.full(5, 1), minibatch.target), SHORT)
-    reads = {payload for operation, payload in peer.executed if operation is Operation.READ}
+    reads = {payload for operation, payload in peer.executed if operation == Operation.READ}
     spaces = sorted(payload[0] for payload in reads)
     assert spaces == [0, 8, 9, 10, 11], "counters, outputs, and each kind of sum once"
     peer.executed.clear()
     device.run(Minibatch(minibatch.clamped, minibatch.levels), Schedule(5, 3, estimator=Estimator.FREE))
-    assert sorted(payload[0] for operation, payload in peer.executed if operation is Operation.READ) == [0, 8]
+    assert sorted(payload[0] for operation, payload in peer.executed if operation == Operation.READ) == [0, 8]
 
 
 def test_cycles_steps_and_seconds():
@@ -157,7 +157,7 @@ def writes(peer: MemoryDevice) -> list[tuple[int, int, int]]:
     found = [
         (*WRITE_REQUEST.unpack_from(payload), len(payload) - WRITE_REQUEST.size)
         for operation, payload in peer.executed
-        if operation is Operation.WRITE
+        if operation == Operation.WRITE
     ]
     peer.executed.clear()
     return found
@@ -235,8 +235,8 @@ def test_tables_that_do_not_keep_are_found():
     device, peer, _ = open_device()
     write = peer._write
 
-    def worn(code, row, data):
-        answer = write(code, row, data)
+    def worn(code, row, data, repeated):
+        answer = write(code, row, data, repeated)
         peer.memory["ends"][2] |= 1 << 20
         return answer
 

@@ -45,7 +45,7 @@ def test_reads_what_it_wrote_in_frames_of_whole_rows():
     session, _ = open_session(device)
     session.write("weights", 3, words(500))
     np.testing.assert_array_equal(session.read("weights", 3, 500), words(500))
-    writes = [payload for operation, payload in device.executed if operation is Operation.WRITE]
+    writes = [payload for operation, payload in device.executed if operation == Operation.WRITE]
     assert len(writes) == 4
     assert max(map(len, writes)) <= MAX_PAYLOAD
     assert {(len(payload) - 3) % 8 for payload in writes} == {0}
@@ -285,7 +285,7 @@ def test_a_later_device_that_still_serves_this_version_is_taken():
 def test_nonsense_is_not_passed_on(monkeypatch, answer, message):
     device = MemoryDevice()
     session, _ = open_session(device)
-    monkeypatch.setattr(device, "_execute", lambda frame: answer)
+    monkeypatch.setattr(device, "_execute", lambda frame, repeated: answer)
     with pytest.raises(DeviceError) as raised:
         session.read("registers")
     assert str(raised.value) == message

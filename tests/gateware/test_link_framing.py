@@ -164,6 +164,36 @@ def test_receiver_drops_what_is_left_of_a_payload() -> None:
     assert [frame.payload for frame in received] == [frame.payload[: int(0.4 * len(frame.payload))] for frame in frames]
 
 
+def test_receiver_takes_in_the_next_frame_while_one_is_handed_over() -> None:
+    """Two frames, the longest there are, arrive whole while nobody takes the first; a third waits."""
+    m = Module()
+    m.submodules.decoder = decoder = CobsDecoder()
+    m.submodules.receiver = dut = FrameReceiver()
+    wiring.connect(m, decoder.plain, dut.plain)
+    frames = [random_frame(random.Random(seed), MAX_PAYLOAD) for seed in range(3)]
+
+    async def feed(ctx: Any) -> None:
+        await send(ctx, decoder.encoded, encode(frames[0]) + encode(frames[1]))
+        await ctx.tick().repeat(4)
+        assert ctx.get(dut.frames) == 2
+        ctx.set(decoder.encoded.valid, 1)
+        ctx.set(decoder.encoded.payload, encode(frames[2])[0])
+        await ctx.tick().repeat(4)
+        assert not ctx.get(decoder.encoded.ready)
+        for frame in frames[:2]:
+            assert ctx.get(dut.request.valid)
+            assert ctx.get(dut.request.payload.header.sequence) == frame.sequence
+            payload = bytearray()
+            await receive(ctx, dut.payload, lambda byte, kept=payload: kept.append(byte) or len(kept) == MAX_PAYLOAD)
+            assert payload == frame.payload
+            ctx.set(dut.request.ready, 1)
+            await ctx.tick()
+            ctx.set(dut.request.ready, 0)
+        assert not ctx.get(dut.request.valid)
+
+    simulate(m, feed)
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_receiver_on_damage(seed: int) -> None:
     """The same frames and the same counts as the golden codec."""
