@@ -41,7 +41,12 @@ def test_every_module_and_nothing_besides(wheel):
 
 def test_files_that_are_no_modules_are_there(wheel):
     held = {name for name in wheel.namelist() if name.startswith("equipoise/") and not name.endswith(".py")}
-    assert {"equipoise/sim/board.v", "equipoise/sim/board.cpp", "equipoise/host/report/report.html"} <= held
+    assert {
+        "equipoise/sim/board.v",
+        "equipoise/sim/board.cpp",
+        "equipoise/host/report/report.html",
+        "equipoise/host/studies/page.html",
+    } <= held
 
 
 def test_the_command(wheel):

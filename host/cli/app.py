@@ -13,7 +13,7 @@ import typer
 
 from ... import __version__
 from ...substrate.errors import EquipoiseError
-from . import bench, devices, doctor, report, sample, serve, train
+from . import bench, devices, doctor, report, sample, serve, study, train
 from .options import settings
 
 __all__ = ["app", "main"]
@@ -44,7 +44,9 @@ def _about(
     pass
 
 
-for command in (train.train, sample.sample, report.report, bench.bench, serve.serve, devices.devices, doctor.doctor):
+for command in (
+    train.train, sample.sample, report.report, study.study, bench.bench, serve.serve, devices.devices, doctor.doctor
+):  # fmt: skip
     app.command()(command)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import isfinite
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -49,12 +48,6 @@ RunPath = Annotated[Path, typer.Argument(metavar="RUN", help="Run directory.")]
 
 def show_json(values: Mapping[str, Any]) -> None:
     """Print the result of a command for machines; a number that is not finite, which JSON lacks, becomes null."""
-    typer.echo(json.dumps(_finite(values), allow_nan=False))
+    from ..jsonable import finite
 
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {name: _finite(item) for name, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    return None if isinstance(value, float) and not isfinite(value) else value
+    typer.echo(json.dumps(finite(values), allow_nan=False))

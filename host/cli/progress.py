@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from time import monotonic
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 from rich.console import Console
 from rich.progress import (
@@ -18,7 +19,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
-__all__ = ["TrainingProgress", "bar"]
+__all__ = ["StudyProgress", "TrainingProgress", "bar"]
 
 
 class _Rate(ProgressColumn):
@@ -91,3 +92,40 @@ class TrainingProgress:
             return ""
         rate = done / (monotonic() - self._began)
         return f", {rate:.1f} steps/s, {(self._total - self._step) / rate:.0f} s left"
+
+
+class StudyProgress:
+    """Shows how far a study is: the bar, or without a terminal a line for every tenth. Used as a context manager."""
+
+    def __init__(self, console: Console, name: str) -> None:
+        self._console, self._name = console, name
+        self._bar = bar(console)
+        self._task = self._bar.add_task(name, total=None)
+        self._began, self._done, self._total = monotonic(), 0, 0
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+    def expect(self, count: int) -> None:
+        """There will be so many measurements in all."""
+        self._total = count
+        self._bar.update(self._task, total=count)
+
+    def advance(self) -> None:
+        """One of them is done."""
+        self._done += 1
+        self._bar.update(self._task, completed=self._done)
+        if self._console.is_terminal or not self._total:
+            return
+        if 10 * self._done // self._total > 10 * (self._done - 1) // self._total:
+            spent = monotonic() - self._began
+            left = spent * (self._total - self._done) / self._done
+            self._console.print(
+                f"{self._name}: {self._done}/{self._total}, {spent:.0f} s, about {left:.0f} s left", soft_wrap=True
+            )

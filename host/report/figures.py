@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import base64
-import io
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+
+from ..plots import LINES, WIDTH, draw, embed
 
 __all__ = [
     "Picture",
     "cosine",
-    "draw",
-    "embed",
     "error_by_sigma",
     "error_over_time",
     "loss",
@@ -29,32 +24,6 @@ __all__ = [
 
 Records = list[dict[str, Any]]
 
-_STYLE: dict[Any, Any] = {
-    "font.family": "sans-serif",
-    "font.size": 9,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": "0.9",
-    "grid.linewidth": 0.6,
-    "legend.frameon": False,
-    "legend.fontsize": 8,
-    "lines.linewidth": 1.4,
-    "lines.markersize": 4.5,
-    "svg.hashsalt": "equipoise",
-}
-
-_LINES: tuple[dict[str, Any], ...] = (
-    {"color": "#000000", "linestyle": "-", "marker": "o"},
-    {"color": "#b3261e", "linestyle": "--", "marker": "s"},
-    {"color": "#1f5fa8", "linestyle": "-.", "marker": "^"},
-    {"color": "#6b6b6b", "linestyle": ":", "marker": "D"},
-    {"color": "#a0a0a0", "linestyle": (0, (5, 1, 1, 1)), "marker": "v"},
-)
-"""Told apart by dashes and marks, not by colour alone."""
-
-_WIDTH, _HEIGHT = 4.9, 3.0
 _SMOOTHED_OVER = 0.04
 """Part of the steps that a moving average is over."""
 
@@ -79,25 +48,6 @@ class Picture:
     note: str
     source: str
     wide: bool = False
-
-
-@contextmanager
-def draw(width: float = _WIDTH, height: float = _HEIGHT) -> Iterator[Figure]:
-    """A figure of ``width`` x ``height`` inches in the style of the report."""
-    with rc_context(_STYLE):
-        yield Figure(figsize=(width, height), layout="constrained")
-
-
-def embed(figure: Figure, kind: str = "svg", dpi: int = 144) -> str:
-    """The figure as a data URI: ``svg`` for lines, ``png`` for images."""
-    buffer = io.BytesIO()
-    with rc_context(_STYLE):
-        if kind == "svg":
-            figure.savefig(buffer, format=kind, metadata={"Date": None})
-        else:
-            figure.savefig(buffer, format=kind, dpi=dpi, bbox_inches="tight", pad_inches=0.02)
-    mime = "image/svg+xml" if kind == "svg" else "image/png"
-    return f"data:{mime};base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
 def loss(steps: Records) -> Picture:
@@ -131,7 +81,7 @@ def error_by_sigma(evaluations: Records, baselines: dict[str, Any]) -> Picture:
         del curves[2]
     with draw() as figure:
         axes = _axes(figure, "noise level sigma (data have deviation 0.5)", "mean squared error, a number")
-        for (label, sigmas, errors), line in zip(curves, _LINES, strict=False):
+        for (label, sigmas, errors), line in zip(curves, LINES, strict=False):
             axes.plot(sigmas, errors, label=label, **line)
         axes.set(xscale="log", yscale="log")
         axes.set_xticks(last["sigmas"], [f"{sigma:g}" for sigma in last["sigmas"]])
@@ -148,7 +98,7 @@ def error_over_time(evaluations: Records, baselines: dict[str, Any]) -> Picture:
         axes = _axes(figure, "optimiser step", "error / error of the Wiener filter")
         for number, (sigma, wiener) in enumerate(zip(baselines["sigmas"], baselines["wiener"], strict=True)):
             ratio = [record["error"][number] / wiener for record in evaluations]
-            axes.plot(at, ratio, label=f"sigma {sigma:g}", **_LINES[number % len(_LINES)])
+            axes.plot(at, ratio, label=f"sigma {sigma:g}", **LINES[number % len(LINES)])
         axes.axhline(1.0, color="black", linewidth=0.8)
         axes.set_yscale("log")
         axes.yaxis.set_major_formatter("{x:g}")
@@ -162,7 +112,7 @@ def cosine(evaluations: Records) -> Picture:
     """Cosine of the device's gradient to the oracle."""
     with draw() as figure:
         axes = _axes(figure, "optimiser step", "cosine to the oracle")
-        axes.plot(_column(evaluations, "step"), _column(evaluations, "cosine"), **_LINES[0])
+        axes.plot(_column(evaluations, "step"), _column(evaluations, "cosine"), **LINES[0])
         axes.axhline(1.0, color="0.5", linewidth=0.8)
         note = (
             "Direction of the contrast that the device measured on a held-out batch, against implicit differentiation "
@@ -189,7 +139,7 @@ def saturations(steps: Records) -> Picture:
     with draw() as figure:
         axes = _axes(figure, "optimiser step", "saturations, a step")
         highest = 1.0
-        for kind, line in zip(("state", "bus", "force"), _LINES, strict=False):
+        for kind, line in zip(("state", "bus", "force"), LINES, strict=False):
             counts = np.array([record["saturations"][kind] for record in steps])
             seen = counts > 0
             axes.plot(
@@ -207,7 +157,7 @@ def timing(seconds: dict[str, float]) -> Picture:
     """Where the time of the steps went, as one bar."""
     total = sum(seconds.values()) or 1.0
     fills = {"device": ("0.35", ""), "link": ("0.85", "////"), "host": ("white", "....")}
-    with draw(2 * _WIDTH, 1.15) as figure:
+    with draw(2 * WIDTH, 1.15) as figure:
         axes = _axes(figure, "share of the time (%)", "")
         left = 0.0
         for part, spent in seconds.items():

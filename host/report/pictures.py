@@ -8,7 +8,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from .figures import Picture, draw, embed
+from ..plots import draw, embed
+from .figures import Picture
 
 __all__ = ["denoising", "generated"]
 

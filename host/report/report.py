@@ -8,11 +8,10 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from ..config import TrainConfig
 from ..images import load_arrays
 from ..run import Run
+from ..templates import template
 from . import figures, pictures
 from .figures import Picture
 
@@ -39,7 +38,7 @@ def write_report(run: Run) -> Path:
     by_kind: dict[str, Records] = {kind: [r for r in records if r["kind"] == kind] for kind in kinds}
     steps, evaluations = by_kind.get("step", []), by_kind.get("evaluation", [])
     baselines = by_kind["baselines"][-1] if "baselines" in by_kind else None
-    page = _template().render(
+    page = template("report.html", __package__).render(
         name=run.path.resolve().name,
         config=run.config,
         head=_read(run, "config.json"),
@@ -59,17 +58,6 @@ def write_report(run: Run) -> Path:
         command=_command(run),
     )
     return run.write("report.html", page.encode())
-
-
-def _template() -> Any:
-    environment = Environment(
-        loader=PackageLoader(__package__, "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("report.html")
 
 
 def _read(run: Run, name: str) -> dict[str, Any]:

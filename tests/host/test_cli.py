@@ -160,7 +160,7 @@ def test_debug_shows_the_traceback(tmp_path):
     assert done.stderr.endswith("RunError: 'no' is not a run directory: it has no config.json\n")
 
 
-@pytest.mark.parametrize("command", ["train", "sample", "report", "bench", "serve", "devices", "doctor"])
+@pytest.mark.parametrize("command", ["train", "sample", "report", "study", "bench", "serve", "devices", "doctor"])
 def test_help_shows_examples(call, command):
     code, out, _ = call(command, "--help")
     assert code == 0
