@@ -2,26 +2,107 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from math import ceil, log
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ...substrate.energy import equilibrium, hessian
+from ...sim.float_model import FloatModel
+from ...substrate.energy import equilibrium, hessian, oracle
 from ...substrate.errors import CapabilityError
 from ...substrate.formats import FORMATS
 from ...substrate.interface import Substrate
-from ...substrate.network import Network
+from ...substrate.network import Coupling, Module, Network
 from ...substrate.parameters import Parameters
 from ...substrate.phases import Estimator, Minibatch, Schedule
+from ..bench import bench_network
+from .study import Setting
 
-__all__ = ["contrast", "random_minibatch", "settling_steps", "softest"]
+__all__ = [
+    "Problem",
+    "contrast",
+    "random_minibatch",
+    "random_problem",
+    "relative_error",
+    "settling_steps",
+    "softest",
+    "targets",
+]
 
 Array = NDArray[np.float64]
 
 _MOST_STEPS = 65535
 """Most steps of a phase that a schedule takes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A network with parameters, and a minibatch for it."""
+
+    network: Network
+    parameters: Parameters
+    minibatch: Minibatch
+
+    def load(self, device: Substrate) -> Problem:
+        """Put it on ``device``: the problem as the device holds it, its parameters rounded."""
+        device.configure(self.network)
+        device.write(self.parameters)
+        return replace(self, parameters=device.read())
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """What is true of a problem.
+
+    Attributes
+    ----------
+    states
+        Its equilibria, (B, N).
+    oracle
+        The gradient there.
+    softest
+        Smallest eigenvalue of the Hessian there.
+    """
+
+    states: Array
+    oracle: Parameters
+    softest: float
+
+    @classmethod
+    def of(cls, problem: Problem) -> Reference:
+        """Work it out."""
+        network, parameters, minibatch = problem.network, problem.parameters, problem.minibatch
+        states = equilibrium(network, parameters, minibatch)
+        gradient = oracle(network, parameters, minibatch, states)
+        return cls(states, gradient, softest(network, parameters, minibatch, states))
+
+
+def small_network() -> Network:
+    """16-12-16 neurons, rank 4, all joined, module 0 clamped: quick on a slow device."""
+    modules = (Module("m0", 16, clamped=True), Module("m1", 12), Module("m2", 16))
+    return Network(modules, tuple(Coupling(f"m{a}", f"m{b}", 4) for a, b in ((0, 1), (1, 2), (0, 2))), "m2")
+
+
+def random_problem(rng: np.random.Generator, *, reduced: bool, batch: int) -> Problem:
+    """The network of ``equipoise bench``, or a small one, with random parameters that relax quickly, and samples."""
+    network = small_network() if reduced else bench_network()
+    return Problem(network, Parameters.random(network, rng), random_minibatch(network, rng, batch))
+
+
+def targets(setting: Setting) -> dict[str, Substrate]:
+    """What to measure on, by address: the float model, which shows the method itself, and the device of the study.
+
+    Where the device is a float model already, it alone.
+    """
+    device = {setting.address: setting.device}
+    return device if setting.device.identity.kind == "float" else {"float:": FloatModel(), **device}
+
+
+def relative_error(estimate: Parameters, truth: Parameters) -> float:
+    """Norm of the difference over the norm of ``truth``, over all elements."""
+    goal = truth.vector()
+    return float(np.linalg.norm(estimate.vector() - goal) / np.linalg.norm(goal))
 
 
 def random_minibatch(network: Network, rng: np.random.Generator, batch: int, deviation: float = 0.5) -> Minibatch:
@@ -56,11 +137,10 @@ def contrast(device: Substrate, minibatch: Minibatch, schedule: Schedule) -> Par
     return parts[0][1].replace(np.asarray(whole))
 
 
-def softest(network: Network, parameters: Parameters, minibatch: Minibatch, states: Array | None = None) -> float:
-    """Smallest eigenvalue of the Hessian at the equilibria of a minibatch (``states``, if known)."""
+def softest(network: Network, parameters: Parameters, minibatch: Minibatch, states: Array) -> float:
+    """Smallest eigenvalue of the Hessian of the free neurons at ``states`` of a minibatch."""
     free = ~network.clamped
-    at = equilibrium(network, parameters, minibatch) if states is None else states
-    return float(np.linalg.eigvalsh(hessian(network, parameters, at, minibatch.levels)[:, free][:, :, free]).min())
+    return float(np.linalg.eigvalsh(hessian(network, parameters, states, minibatch.levels)[:, free][:, :, free]).min())
 
 
 def settling_steps(network: Network, eigenvalue: float, goal: float) -> int:

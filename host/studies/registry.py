@@ -11,6 +11,9 @@ __all__ = ["STUDIES", "load"]
 
 STUDIES: dict[str, str] = {
     "unbiased": ".unbiased",
+    "bias-order": ".bias_order",
+    "bias-bound": ".bias_bound",
+    "relaxation": ".relaxation",
 }
 """Name of each study, and the module whose ``STUDY`` it is."""
 
