@@ -85,7 +85,8 @@ def _measure(setting: Setting, name: str, number: int, batch: int, betas: list[f
 def _conclude(
     setting: Setting, betas: Array, curves: dict[str, dict[Estimator, Array]], softest: dict[str, Array]
 ) -> Findings:
-    claims, numbers, said = [], {"betas": betas}, []
+    claims, said = [], []
+    numbers: dict[str, Any] = {"betas": betas}
     fits: dict[str, dict[Estimator, list[dict[str, Any]]]] = {}
     for name, by_estimator in curves.items():
         fits[name] = {}
@@ -153,7 +154,7 @@ def _figure(betas: Array, curves: dict[str, dict[Estimator, Array]], fits: dict[
                 floor = np.median([fit["floor_times_beta"] for fit in fits[name][estimator]])
                 if floor:
                     axes.plot(betas, floor / betas, color=line["color"], linestyle=":", linewidth=0.9)
-            label(axes, "beta", "", f"On {name}", log="xy")
+            label(axes, "beta (units of stiffness)", "", f"On {name}", log="xy")
         plots[0].set_ylabel("error / norm of the oracle")
         low = min(errors.min() for by_estimator in curves.values() for errors in by_estimator.values())
         plots[0].set_ylim(low / 3, 3)

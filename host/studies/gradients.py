@@ -22,6 +22,7 @@ from .study import Setting
 __all__ = [
     "Problem",
     "contrast",
+    "local_slopes",
     "random_minibatch",
     "random_problem",
     "relative_error",
@@ -156,3 +157,23 @@ def settling_steps(network: Network, eigenvalue: float, goal: float) -> int:
     if steps > _MOST_STEPS:
         raise CapabilityError(f"A network with a Hessian eigenvalue of {eigenvalue:.3g} takes more than 65535 steps")
     return steps
+
+
+def local_slopes(problem: Problem, left: Array, right: Array | None = None) -> Parameters:
+    """Mean over samples of -dE/dparameters at the states ``left``: s_a (gain R) for U, and so on.
+
+    With ``right``, the bilinear form behind it: of each coupling, module a is taken from ``left`` and b from ``right``;
+    the part of the bias, which is linear in the states, is that of ``left``. All samples are at noise level 0.
+    """
+    other = left if right is None else right
+    network, count = problem.network, len(left)
+    U, V, gain = [], [], []
+    for coupling, u, v, g in zip(
+        network.couplings, problem.parameters.U, problem.parameters.V, problem.parameters.gain, strict=True
+    ):
+        a, b = left[:, network.slices[coupling.a]], other[:, network.slices[coupling.b]]
+        U.append(a.T @ (g[0] * (b @ v)) / count)
+        V.append(b.T @ (g[0] * (a @ u)) / count)
+        gain.append(((a @ u) * (b @ v)).mean(0, keepdims=True))
+    bias = np.where(network.clamped, 0.0, left.mean(0, keepdims=True))
+    return Parameters(tuple(U), tuple(V), tuple(gain), bias)

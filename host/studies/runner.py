@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import platform
 from collections.abc import Callable, Sequence
@@ -100,6 +101,7 @@ def run_studies(
             "size": "reduced" if reduced else "full",
             "device": asdict(device.identity),
             "version": __version__,
+            "code": _code(),
         }
         journal = Journal(path / "measurements.jsonl", head)
         if journal.resumed:
@@ -115,6 +117,12 @@ def run_studies(
     for journal in journals:
         journal.close()
     return outcomes, page
+
+
+def _code() -> str:
+    """Fingerprint of the studies' own code: what one version measured, another does not take over."""
+    files = sorted(Path(__file__).parent.glob("*.py"))
+    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:16]
 
 
 def _record(head: dict[str, Any], study: Study, findings: Findings, journal: Journal, seconds: float) -> dict[str, Any]:

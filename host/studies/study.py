@@ -6,7 +6,7 @@ interrupted study goes on where it was; everything else in it should be quick, f
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
@@ -19,7 +19,7 @@ from ...substrate.interface import Substrate
 from ..jsonable import plain
 from .journal import Journal
 
-__all__ = ["Claim", "Findings", "Progress", "Setting", "Study", "Verdict"]
+__all__ = ["Claim", "Findings", "Progress", "Setting", "Study", "Verdict", "summary"]
 
 
 class Verdict(StrEnum):
@@ -84,6 +84,13 @@ class Findings:
         """Broken if a claim is, else undecided if one is."""
         verdicts = {claim.verdict for claim in self.claims}
         return next((verdict for verdict in (Verdict.BROKEN, Verdict.UNDECIDED) if verdict in verdicts), Verdict.HELD)
+
+
+def summary(claims: Sequence[Claim]) -> str:
+    """The verdicts in words, such as ``Held: direction; length. Not enough data: floor.``"""
+    by_verdict = {verdict: [claim.name for claim in claims if claim.verdict is verdict] for verdict in Verdict}
+    parts = [f"{verdict.words.capitalize()}: {'; '.join(names)}." for verdict, names in by_verdict.items() if names]
+    return " ".join(parts)
 
 
 class Progress(Protocol):

@@ -17,7 +17,7 @@ from ...substrate.parameters import cosine, norm_ratio
 from ...substrate.phases import Schedule
 from .gradients import Reference, contrast, random_problem, relative_error, settling_steps
 from .statistics import Interval, mean, slope
-from .study import Claim, Findings, Setting, Study, Verdict
+from .study import Claim, Findings, Setting, Study, Verdict, summary
 from .style import LINES, WIDE, draw, label
 
 __all__ = ["STUDY"]
@@ -124,7 +124,7 @@ def _conclude(setting: Setting, betas: Array, data: dict[str, Array]) -> Finding
         f"floor of the device. Measured on {len(data['cosine'])} random networks: the float model's relative error is "
         f"{limit.show('.2e')} at beta {betas[-1]:g}. On {setting.address} the cosine is {cosines.show('.6f')} and the "
         f"norm ratio {ratios.show('.4f')} at beta {betas[best]:.3g}. {where}"
-        + " ".join(f"'{claim.name.capitalize()}' {claim.verdict.words}." for claim in claims)
+        f"{summary(claims)}"
     )
     return Findings(claims, numbers, {"unbiased": _figure(setting, betas, data, exact)}, text)
 
@@ -190,6 +190,7 @@ def _where(betas: Array, crossing: Interval, floor: float) -> str:
 
 def _figure(setting: Setting, betas: Array, data: dict[str, Array], exact: bool) -> Any:
     """Deviation of cosine and of norm ratio from 1, and the error with its two parts, against beta."""
+    beta = "beta (units of stiffness)"
     with draw(WIDE, 3.3) as figure:
         plots = figure.subplots(1, 3)
         curves = [("float:", "float_", LINES[1])] + ([] if exact else [(setting.address, "", LINES[0])])
@@ -199,9 +200,15 @@ def _figure(setting: Setting, betas: Array, data: dict[str, Array], exact: bool)
             _spread(plots[2], betas, data[f"{prefix}error"], name, line)
         if not exact and np.all(data["apart"] > 0):
             _spread(plots[2], betas, data["apart"], "difference of the two", LINES[3])
-        label(plots[0], "beta", "1 - cosine to the oracle", "Direction", log="xy")
-        label(plots[1], "beta", "|1 - norm ratio|", "Length", log="xy")
-        label(plots[2], "beta", "error / norm of the oracle", "Error, and what the device adds", log="xy")
+        label(plots[0], beta, "1 - cosine to the oracle", "Direction", log="xy")
+        label(plots[1], beta, "|1 - norm ratio|", "Length", log="xy")
+        label(
+            plots[2],
+            beta,
+            "error / norm of the oracle",
+            "Error, and what the device adds",
+            log="xy",
+        )
         return figure
 
 
