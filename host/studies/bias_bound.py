@@ -232,7 +232,8 @@ def _conclude(setting: Setting, rows: list[dict[str, Any]]) -> Findings:
     sums = mean([abs(p["float"] / p["bias"] - 1) for row in rows for p in row["points"][:1]])
     claims.append(
         Claim(
-            "the terms add up to the bias", f"the float model's error is their sum within {_NEAR:g}, at the largest beta",
+            "the terms add up to the bias",
+            f"the float model's error is their sum within {_NEAR:g}, at the largest beta",
             f"apart by {sums.show('.2e')} of it", sums.within(high=_NEAR), sums.numbers(),
         )
     )  # fmt: skip

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from ...substrate.phases import Estimator, Schedule
 from .gradients import Reference, contrast, random_problem, relative_error, settling_steps, targets
 from .statistics import Interval, mean, slope
-from .study import Claim, Findings, Setting, Study
+from .study import Claim, Findings, Setting, Study, summary
 from .style import LINES, WIDE, draw, label
 
 __all__ = ["STUDY"]
@@ -100,13 +100,14 @@ def _conclude(
             fits[name][estimator] = fitted
             claims.append(_claim(name, estimator, order, found))
             numbers[f"{name} {estimator.value}"] = {"errors": errors, "fits": fitted}
-            said.append(f"{estimator.value} on {name} {found.show('.3f')}, which {claims[-1].verdict.words}")
+            said.append(f"{estimator.value} on {name} {found.show('.3f')}")
     text = (
         "Expected: at full relaxation the error against the oracle falls as beta for the one-sided estimator and as "
         f"beta squared for the symmetric one, slopes 1 and 2 within {_TOLERANCE} where the fit is valid. "
         f"Measured on {len(next(iter(softest.values())))} random networks, seed {setting.seed}: {'; '.join(said)}. "
         f"The fit takes betas at which the next term of the expansion is below {_NEXT_TERM:g} of the first, and the "
-        f"error above {_ABOVE_FLOOR} times the floor; a network with fewer than 3 such betas counts for nothing."
+        f"error above {_ABOVE_FLOOR} times the floor; a network with fewer than 3 such betas counts for nothing. "
+        f"{summary(claims)}"
     )
     return Findings(claims, numbers, {"bias-order": _figure(betas, curves, fits)}, text)
 

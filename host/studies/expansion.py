@@ -32,7 +32,7 @@ _NEWTON_STEPS = 30
 _SLACK = 0.05
 """How much the derivatives may grow between two nodes, relative to the largest at any node."""
 
-_MOST_NODES = 1 << 14
+_MOST_NODES = 1 << 10
 """Most nodes on either side of zero."""
 
 
@@ -113,7 +113,7 @@ def follow(problem: Problem, states: Array, beta: float) -> Array:
         step = np.zeros_like(s)
         step[:, free] = np.linalg.solve(_stiffness(problem, s, beta), left[..., None])[..., 0]
         s = s + step
-    raise ParameterError(f"The equilibrium at beta {beta:g} is not found from that nearby: take smaller steps in beta")
+    raise ParameterError(f"No equilibrium is found at beta {beta:g}: lower beta, or weaken the couplings")
 
 
 def expand(problem: Problem, states: Array, beta: float) -> Expansion:
@@ -173,6 +173,10 @@ def _try(problem: Problem, states: Array, beta: float, nodes: int) -> Enclosure 
         for number in range(1, nodes):
             before, s = s, follow(problem, s, sign * number * step)
             path.append(expand(problem, s, sign * number * step))
+            if np.any(path[-1].softest <= 0):
+                raise ParameterError(
+                    f"The network is unstable at beta {sign * number * step:g}: lower beta, or weaken the couplings"
+                )
             strides.append(_norm(s - before))
     free = ~problem.network.clamped
     output = problem.network.slices[problem.network.output]

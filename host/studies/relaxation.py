@@ -169,9 +169,9 @@ def _conclude(setting: Setting, grid: list[tuple[int, int, float]], found: dict[
         f"{where} one-sided is anti-correlated with the oracle, about -0.4, while symmetric stays aligned, about 0.85. "
         f"Measured on {setting.address} with {len(found['strong'])} random networks, seed {setting.seed}: cosine "
         f"{against.show('.3f')} and {stays.show('.3f')}, norm ratio {ratios[0].show('.3g')} and "
-        f"{ratios[1].show('.3g')}. Why: what one-sided has beyond symmetric, {excess.show('.3g')} times the oracle, is the drift of the free "
-        f"phase divided by beta (cosine {direction.show('.4f')}, length {length.show('.3f')} of what a free phase that "
-        f"goes on predicts); between +beta and -beta it cancels. {summary(claims)}"
+        f"{ratios[1].show('.3g')}. Why: what one-sided has beyond symmetric, {excess.show('.3g')} times the oracle, is "
+        f"the drift of the free phase divided by beta (cosine {direction.show('.4f')}, length {length.show('.3f')} of "
+        f"what a free phase that goes on predicts); between +beta and -beta it cancels. {summary(claims)}"
     )
     figures = {"relaxation-why": _why(grid, found)}
     if len(grid) > 2:
