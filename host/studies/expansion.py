@@ -29,8 +29,8 @@ _TOLERANCE = 1e-13
 
 _NEWTON_STEPS = 30
 
-_SLACK = 0.05
-"""How much the derivatives may grow between two nodes, relative to the largest at any node."""
+_SLACK = 0.25
+"""How much the derivatives may grow between two nodes, at most, relative to the largest at any node."""
 
 _MOST_NODES = 1 << 10
 """Most nodes on either side of zero."""
@@ -191,9 +191,10 @@ def _try(problem: Problem, states: Array, beta: float, nodes: int) -> Enclosure 
         return None
     curved = _curvature(problem, path) + steepest * moved
     fourth = (4 * curved * r1 * r3 + 4 * r3 + 6 * steepest * r1**2 * r2 + 3 * curved * r2**2) / soft
-    for peak, above in zip(peaks, (r2, r3, fourth), strict=True):
-        if np.any(step * above > _SLACK * peak):
-            return None
+    grown = [step * above for above in (r2, r3, fourth)]
+    if any(np.any(each > _SLACK * peak) for each, peak in zip(grown, peaks, strict=True)):
+        return None
+    r1, r2, r3 = (peak + each for peak, each in zip(peaks, grown, strict=True))
     _, _, goal = _nudge(problem, beta)
     misses = [(node.states - goal)[:, output] for node in path]
     slope = np.max([_norm(miss) for miss in misses], axis=0) + moved
