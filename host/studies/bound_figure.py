@@ -32,6 +32,8 @@ def _bound(axes: Any, points: list[dict[str, Any]]) -> None:
     axes.plot(ends, ends, color="black", linewidth=0.8, label="equal: no point may lie below")
     label(axes, "measured bias / norm of the oracle", "bound / norm of the oracle", "The bound", log="y")
     axes.set_xscale("log")
+    axes.set_ylim(bottom=ends[0] / 300)  # room for the legend
+    axes.legend(loc="lower right")
 
 
 def _terms(axes: Any, points: list[dict[str, Any]]) -> None:
