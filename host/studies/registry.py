@@ -14,6 +14,7 @@ STUDIES: dict[str, str] = {
     "bias-order": ".bias_order",
     "bias-bound": ".bias_bound",
     "relaxation": ".relaxation",
+    "thermal": ".thermal",
 }
 """Name of each study, and the module whose ``STUDY`` it is."""
 
