@@ -15,6 +15,7 @@ STUDIES: dict[str, str] = {
     "bias-bound": ".bias_bound",
     "relaxation": ".relaxation",
     "thermal": ".thermal",
+    "rank": ".rank",
 }
 """Name of each study, and the module whose ``STUDY`` it is."""
 
