@@ -7,8 +7,9 @@ beta of the smallest mean squared error.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +20,7 @@ from ..substrate.interface import Substrate
 from ..substrate.network import Network
 from ..substrate.phases import Estimator, Minibatch, Schedule
 
-__all__ = ["BestBeta", "Errors", "beta_grid", "measure_errors"]
+__all__ = ["BestBeta", "Errors", "beta_grid", "errors_at", "truths_of"]
 
 Array = NDArray[np.float64]
 
@@ -34,11 +35,13 @@ class BestBeta:
     Attributes
     ----------
     beta
-        Between the points of the grid, by a parabola through the three lowest.
+        Between the points of the grid, by a parabola through the lowest and its neighbours.
     low, high
         Its 95 % interval, by bootstrap over the minibatches.
     error
         Root of the mean squared error there, as a part of the gradient's norm.
+    error_low, error_high
+        Its 95 % interval.
     inside
         Whether the minimum is inside the grid: at an end of it a better one may lie beyond.
     """
@@ -47,109 +50,108 @@ class BestBeta:
     low: float
     high: float
     error: float
+    error_low: float
+    error_high: float
     inside: bool
 
 
 @dataclass(frozen=True, eq=False)
 class Errors:
-    """Errors of the contrast at each beta, on K minibatches of b samples.
+    """Errors of the contrast at each beta, on the same K minibatches of b samples.
 
     Attributes
     ----------
     betas
         Ascending, (n,).
-    errors
-        Contrast less oracle as vectors, the same minibatches at each beta; (n, K, parameters).
-    scale
-        Root mean square of the oracle's norm: what errors are shown as parts of.
+    products
+        Scalar products of the K errors (contrast less oracle) with one another, as parts of the mean squared norm of
+        the oracle; (n, K, K). Bias and variance of any choice of minibatches follow from them.
     samples
         Samples of a minibatch, b.
     """
 
     betas: Array
-    errors: Array
-    scale: float
+    products: Array
     samples: int
 
     def variance(self, batch: int) -> Array:
         """Variance for a minibatch of ``batch`` samples, as a part of the squared norm; (n,)."""
-        return _variance(self.errors) * self.samples / batch / self.scale**2
+        return self._variance() * self.samples / batch
 
     def bias(self) -> Array:
-        """Squared bias, as a part of the squared norm; (n,). What variance adds is taken off, so it may be negative."""
-        return _squared_bias(self.errors) / self.scale**2
+        """Squared bias, as a part of the squared norm; (n,). What variance adds is taken off: it may be negative."""
+        count = self.products.shape[1]
+        return self.products.sum(axis=(1, 2)) / count**2 - self._variance() / count
 
     def mean_squared(self, batch: int) -> Array:
         """Squared bias, at least 0, and variance for a minibatch of ``batch`` samples; (n,)."""
         return np.maximum(self.bias(), 0.0) + self.variance(batch)
 
+    def chosen(self, numbers: NDArray[np.int64]) -> Errors:
+        """Errors on some of the minibatches, which may be chosen more than once."""
+        return replace(self, products=self.products[:, numbers][:, :, numbers])
+
+    def lowest(self, batch: int) -> tuple[float, float]:
+        """Beta of the smallest mean squared error, and the root of that error."""
+        at, value = _lowest(np.log2(self.betas), self.mean_squared(batch))
+        return 2.0**at, float(np.sqrt(value))
+
     def best(self, batch: int, seed: int = 0) -> BestBeta:
         """The best beta for minibatches of ``batch`` samples, with its uncertainty."""
-
-        def place(chosen: NDArray[np.int64]) -> float:
-            sample = replace(self, errors=self.errors[:, chosen])
-            return _lowest(np.log2(self.betas), sample.mean_squared(batch))[0]
-
-        numbers = np.arange(self.errors.shape[1])
-        at, value = _lowest(np.log2(self.betas), self.mean_squared(batch))
+        beta, error = self.lowest(batch)
         interval = bootstrap(
-            (numbers,), lambda chosen: place(np.asarray(chosen, np.int64)), n_resamples=_RESAMPLES, vectorized=False,
-            method="percentile", rng=np.random.default_rng(seed),
+            (np.arange(self.products.shape[1]),),
+            lambda numbers: np.array(self.chosen(numbers.astype(np.int64)).lowest(batch)),
+            n_resamples=_RESAMPLES, vectorized=False, method="percentile", rng=np.random.default_rng(seed),
         ).confidence_interval  # fmt: skip
-        lowest = int(np.argmin(self.mean_squared(batch)))
-        inside = 0 < lowest < len(self.betas) - 1
-        low, high = sorted((2.0 ** float(interval.low), 2.0 ** float(interval.high)))
-        return BestBeta(2.0**at, low, high, float(np.sqrt(value)), inside)
+        place = int(np.argmin(self.mean_squared(batch)))
+        (low, error_low), (high, error_high) = interval.low.tolist(), interval.high.tolist()
+        return BestBeta(beta, low, high, error, error_low, error_high, 0 < place < len(self.betas) - 1)
+
+    def _variance(self) -> Array:
+        count = self.products.shape[1]
+        own = np.trace(self.products, axis1=1, axis2=2)
+        return np.asarray((own - self.products.sum(axis=(1, 2)) / count) / (count - 1))
 
 
-def beta_grid(network: Network, smallest: float = 2.0**-11) -> Array:
-    """Powers of two from ``smallest`` up to what the stiffness of the output allows."""
+def beta_grid(network: Network, smallest: float) -> Array:
+    """Powers of two from ``smallest`` up to what the stiffness of the output allows, itself excluded."""
     stiffness = float(network.stiffness[network.slices[network.output]].min())
-    count = int(np.floor(np.log2(stiffness * 0.999 / smallest))) + 1
-    return smallest * 2.0 ** np.arange(count)
+    betas = smallest * 2.0 ** np.arange(32)
+    return np.asarray(betas[betas < stiffness])
 
 
-def measure_errors(
-    device: Substrate, network: Network, minibatches: Sequence[Minibatch], schedule: Schedule, betas: Array,
-    seeds: Sequence[int], progress: Callable[[], None] = lambda: None,
-) -> Errors:  # fmt: skip
-    """Measure the contrast of each minibatch at each beta, with the parameters that the device holds.
+def truths_of(device: Substrate, network: Network, minibatches: Sequence[Minibatch]) -> Array:
+    """Oracle of each minibatch as a vector, with the parameters that the device holds; (K, parameters)."""
+    parameters = device.read()
+    return np.stack([oracle(network, parameters, minibatch).vector() for minibatch in minibatches])
 
-    A minibatch keeps its seed at all betas, so what differs between them is beta.
+
+def errors_at(
+    device: Substrate, minibatches: Sequence[Minibatch], truths: Array, schedule: Schedule, seeds: Sequence[int]
+) -> Array:
+    """Scalar products of the contrast's errors with one another at one beta: one of :attr:`Errors.products`, (K, K).
 
     Parameters
     ----------
     minibatches
         At least 2, all of one size, with targets.
+    truths
+        What :func:`truths_of` gives for them.
     schedule
-        Steps, estimator and temperature; its beta and seed are replaced.
+        With an estimator that has a contrast; its seed is replaced.
     seeds
-        Of the device's noise, one for each minibatch.
-    progress
-        Called after each run.
+        Of the device's noise, one for each minibatch. The same for every beta, so that only beta differs.
     """
     if schedule.estimator is Estimator.FREE:
-        raise ValueError("The operating point needs an estimator that gives a contrast, not free")
-    parameters = device.read()
-    truths = np.stack([oracle(network, parameters, minibatch).vector() for minibatch in minibatches])
-    errors = np.empty((len(betas), *truths.shape))
-    for row, beta in enumerate(betas):
-        for number, (minibatch, seed) in enumerate(zip(minibatches, seeds, strict=True)):
-            contrast = device.run(minibatch, replace(schedule, beta=float(beta), seed=seed)).contrast
-            assert contrast is not None
-            errors[row, number] = contrast.vector() - truths[number]
-            progress()
-    scale = float(np.sqrt(np.mean(np.sum(truths**2, axis=1))))
-    return Errors(np.asarray(betas, float), errors, scale, len(minibatches[0]))
-
-
-def _variance(errors: Array) -> Array:
-    return np.asarray(np.var(errors, axis=1, ddof=1).sum(axis=-1))
-
-
-def _squared_bias(errors: Array) -> Array:
-    count = errors.shape[1]
-    return np.asarray((errors.mean(axis=1) ** 2).sum(axis=-1) - _variance(errors) / count)
+        raise ValueError("The operating point needs an estimator that has a contrast, not free")
+    rows: list[Any] = []
+    for minibatch, truth, seed in zip(minibatches, truths, seeds, strict=True):
+        contrast = device.run(minibatch, replace(schedule, seed=seed)).contrast
+        assert contrast is not None
+        rows.append(contrast.vector() - truth)
+    errors = np.stack(rows)
+    return np.asarray(errors @ errors.T / np.mean(np.sum(truths**2, axis=1)))
 
 
 def _lowest(at: Array, values: Array) -> tuple[float, float]:

@@ -16,6 +16,7 @@ STUDIES: dict[str, str] = {
     "relaxation": ".relaxation",
     "thermal": ".thermal",
     "rank": ".rank",
+    "operating-point": ".operating_point",
 }
 """Name of each study, and the module whose ``STUDY`` it is."""
 
