@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from safetensors.numpy import save
 from ..substrate.errors import ParameterError, RunError
 from ..substrate.network import Network
 from ..substrate.parameters import Parameters
+from .auto_beta import Tuned
 from .optimisers import Moments
 from .run import Run
 
@@ -33,11 +35,14 @@ class Checkpoint:
         Moving average of the parameters.
     moments
         Of the optimiser.
+    tuned
+        The measured beta; None where it is not measured, or not yet.
     """
 
     parameters: Parameters
     average: Parameters
     moments: Moments
+    tuned: Tuned | None = None
 
     @property
     def step(self) -> int:
@@ -51,7 +56,10 @@ def save_checkpoint(run: Run, checkpoint: Checkpoint) -> Path:
     tensors = {f"parameters/{name}": leaf for name, leaf in checkpoint.parameters.tensors(network).items()}
     tensors |= {f"average/{name}": leaf for name, leaf in checkpoint.average.tensors(network).items()}
     tensors |= {"optimiser/first": moments.first, "optimiser/second": moments.second}
-    content = save({name: np.ascontiguousarray(leaf) for name, leaf in tensors.items()}, {"step": str(step)})
+    metadata = {"step": str(step)}
+    if checkpoint.tuned is not None:
+        metadata["tuned"] = json.dumps(asdict(checkpoint.tuned))
+    content = save({name: np.ascontiguousarray(leaf) for name, leaf in tensors.items()}, metadata)
     path = run.write(f"checkpoints/step-{step:08d}.safetensors", content)
     for old in sorted((run.path / "checkpoints").glob("step-*.safetensors"))[:-_KEPT]:
         old.unlink(missing_ok=True)
@@ -71,7 +79,7 @@ def load_checkpoint(run: Run) -> tuple[Checkpoint | None, list[str]]:
     for path in paths:
         try:
             return _load(path, run.config.network), damaged
-        except (SafetensorError, ParameterError, KeyError, ValueError, OSError) as error:
+        except (SafetensorError, ParameterError, KeyError, ValueError, TypeError, OSError) as error:
             damaged.append(f"checkpoint '{path}' is damaged and was passed over ({error})")
     if paths:
         raise RunError(f"No checkpoint of '{run.path}' is whole: {damaged[0]}")
@@ -80,8 +88,10 @@ def load_checkpoint(run: Run) -> tuple[Checkpoint | None, list[str]]:
 
 def _load(path: Path, network: Network) -> Checkpoint:
     with safe_open(path, framework="np") as file:
-        step = int(file.metadata()["step"])
+        metadata = file.metadata()
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+    step = int(metadata["step"])
+    tuned = Tuned(**json.loads(metadata["tuned"])) if "tuned" in metadata else None
     groups = {
         group: Parameters.from_tensors(
             network,
@@ -93,4 +103,4 @@ def _load(path: Path, network: Network) -> Checkpoint:
     size = len(groups["parameters"].vector())
     if first.shape != (size,) or second.shape != (size,):
         raise ParameterError(f"moments must have shape ({size},), not {first.shape} and {second.shape}")
-    return Checkpoint(groups["parameters"], groups["average"], Moments(step, first, second))
+    return Checkpoint(groups["parameters"], groups["average"], Moments(step, first, second), tuned)

@@ -38,6 +38,8 @@ class TrainConfig:
         Of everything random: initial parameters, data order, noise, the device's noise.
     estimator, free_steps, nudged_steps, beta, temperature
         The schedule of the phases.
+    auto_beta
+        Whether beta is measured, before the first step and as the loss falls; ``beta`` then only serves before that.
     optimiser
         ``adam``, ``momentum`` or ``sgd``.
     learning_rate, gain_rate, bias_rate
@@ -65,6 +67,7 @@ class TrainConfig:
     nudged_steps: int = 24
     beta: float = 1 / 16
     temperature: float = 0.0
+    auto_beta: bool = False
     optimiser: str = "adam"
     learning_rate: float = 3e-3
     gain_rate: float = 1.0

@@ -81,7 +81,7 @@ class Errors:
     def bias(self) -> Array:
         """Squared bias, as a part of the squared norm; (n,). What variance adds is taken off: it may be negative."""
         count = self.products.shape[1]
-        return self.products.sum(axis=(1, 2)) / count**2 - self._variance() / count
+        return np.asarray(self.products.sum(axis=(1, 2)) / count**2 - self._variance() / count)
 
     def mean_squared(self, batch: int) -> Array:
         """Squared bias, at least 0, and variance for a minibatch of ``batch`` samples; (n,)."""
@@ -128,8 +128,9 @@ def truths_of(device: Substrate, network: Network, minibatches: Sequence[Minibat
 
 
 def errors_at(
-    device: Substrate, minibatches: Sequence[Minibatch], truths: Array, schedule: Schedule, seeds: Sequence[int]
-) -> Array:
+    device: Substrate, minibatches: Sequence[Minibatch], truths: Array, schedule: Schedule, seeds: Sequence[int],
+    *, scaled: bool = False,
+) -> Array:  # fmt: skip
     """Scalar products of the contrast's errors with one another at one beta: one of :attr:`Errors.products`, (K, K).
 
     Parameters
@@ -142,15 +143,21 @@ def errors_at(
         With an estimator that has a contrast; its seed is replaced.
     seeds
         Of the device's noise, one for each minibatch. The same for every beta, so that only beta differs.
+    scaled
+        Whether contrasts are first multiplied by one factor for all, that which makes the errors least: where only the
+        direction counts.
     """
     if schedule.estimator is Estimator.FREE:
         raise ValueError("The operating point needs an estimator that has a contrast, not free")
     rows: list[Any] = []
-    for minibatch, truth, seed in zip(minibatches, truths, seeds, strict=True):
+    for minibatch, seed in zip(minibatches, seeds, strict=True):
         contrast = device.run(minibatch, replace(schedule, seed=seed)).contrast
         assert contrast is not None
-        rows.append(contrast.vector() - truth)
-    errors = np.stack(rows)
+        rows.append(contrast.vector())
+    contrasts = np.stack(rows)
+    if scaled and (power := float(np.sum(contrasts**2))):
+        contrasts *= float(np.sum(contrasts * truths)) / power
+    errors = contrasts - truths
     return np.asarray(errors @ errors.T / np.mean(np.sum(truths**2, axis=1)))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from time import perf_counter
 from typing import Any, Protocol
 
@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from ..substrate.errors import CapabilityError
 from ..substrate.interface import Substrate
-from ..substrate.phases import Minibatch, Result
+from ..substrate.phases import Minibatch, Result, Schedule
+from .auto_beta import Tuned, tune
 from .baselines import REPORT_SIGMAS, baseline_errors
 from .checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from .config import TrainConfig
@@ -47,6 +48,9 @@ class Progress(Protocol):
 
     def evaluation(self, record: dict[str, Any]) -> None:
         """An evaluation was done; its metrics."""
+
+    def tuned(self, record: dict[str, Any]) -> None:
+        """Beta was measured; what came out."""
 
     def warning(self, message: str) -> None:
         """Something is worth a look."""
@@ -151,13 +155,15 @@ class _Training:
     def _step(self, clean: Array) -> tuple[Checkpoint, dict[str, Any]]:
         """One step: from what was reached to what comes next, and its metrics."""
         config, reached, step = self.config, self.reached, self.reached.step
+        tuned = self._tune()
         begin = perf_counter()
         rng = generator(config.seed, "noise", step)
         sigma = config.edm.draw(rng, len(clean))
         noisy = clean + sigma[:, None] * rng.normal(size=clean.shape)
         minibatch, clipped_samples = config.edm.minibatch(noisy, sigma, clean)
         target = minibatch.target
-        result, spent = self._run(minibatch, step)
+        schedule = _tuned(config, tuned).schedule(device_seed(config.seed, "device", step))
+        result, spent = self._run(minibatch, schedule)
         assert result.contrast is not None and target is not None  # TrainConfig allows no estimator without
         direction, norm, clipped = clip_gradient(result.contrast, config.clip)
         updated, moments = self.optimiser.update(reached.parameters, direction, reached.moments)
@@ -171,16 +177,27 @@ class _Training:
         for part, seconds in spent.items():
             self.seconds[part] += seconds
         clipping = Clipping(clipped, clipped_parameters)
-        record = self._record(step + 1, result, loss, norm, clipping, clipped_samples, spent)
-        self._watch(step + 1, result)
-        return Checkpoint(parameters, average, moments), record
+        record = self._record(step + 1, result, loss, norm, clipping, clipped_samples, spent, schedule.beta)
+        self._watch(step + 1, result, schedule.beta)
+        return Checkpoint(parameters, average, moments, tuned and tuned.after(loss)), record
 
-    def _run(self, minibatch: Minibatch, step: int) -> tuple[Result, dict[str, float]]:
+    def _tune(self) -> Tuned | None:
+        """What beta to use: measured, where that is asked for, before the first step and where it is due again."""
+        tuned = self.reached.tuned
+        if not self.config.auto_beta or (tuned is not None and not tuned.due):
+            return tuned
+        self.device.write(self.reached.parameters)
+        tuned, measured = tune(self.device, self.config, self.data, self.reached.step)
+        # Of the step it is first used in: a run resumed before that measures again.
+        self.progress.tuned(self.run.log("operating-point", step=self.reached.step + 1, **measured))
+        return tuned
+
+    def _run(self, minibatch: Minibatch, schedule: Schedule) -> tuple[Result, dict[str, float]]:
         """Write the parameters and run; the wall time on the device and on the link."""
         begin = perf_counter()
         self.device.write(self.reached.parameters)
         written = perf_counter()
-        result = self.device.run(minibatch, self.config.schedule(device_seed(self.config.seed, "device", step)))
+        result = self.device.run(minibatch, schedule)
         end = perf_counter()
         on_device = result.seconds.get("device", end - begin)
         on_link = result.seconds["link"] + written - begin if "link" in result.seconds else 0.0
@@ -188,12 +205,13 @@ class _Training:
 
     def _record(
         self, step: int, result: Result, loss: float, norm: float, clipping: Clipping, samples: int,
-        spent: dict[str, float],
+        spent: dict[str, float], beta: float,
     ) -> dict[str, Any]:  # fmt: skip
         return self.run.log(
             "step",
             step=step,
             loss=loss,
+            beta=beta,
             residual=result.residual,
             gradient_norm=norm,
             clipped={**asdict(clipping), "samples": samples},
@@ -204,9 +222,9 @@ class _Training:
             seconds=spent,
         )
 
-    def _watch(self, step: int, result: Result) -> None:
+    def _watch(self, step: int, result: Result, beta: float) -> None:
         """Warn, once, when the free phase is too short for beta."""
-        ratio = result.residual / self.config.beta
+        ratio = result.residual / beta
         if ratio > _RESIDUAL_WARNING and not self.warned:
             self.warned = True
             self._warn(
@@ -223,7 +241,7 @@ class _Training:
         step = self.reached.step
         self.device.write(self.reached.average)
         errors, images = denoising_errors(self.device, self.config, self.data, step)
-        cosine = gradient_cosine(self.device, self.config, self.data, step)
+        cosine = gradient_cosine(self.device, _tuned(self.config, self.reached.tuned), self.data, step)
         save_arrays(self.run, "images.npz", images)
         record = self.run.log("evaluation", step=step, sigmas=list(REPORT_SIGMAS), error=errors, cosine=cosine)
         self.progress.evaluation(record)
@@ -249,3 +267,8 @@ class _Training:
             "baselines": {name: baselines[name] for name in ("wiener", "identity", "mean")},
             "seconds": self.seconds,
         }
+
+
+def _tuned(config: TrainConfig, tuned: Tuned | None) -> TrainConfig:
+    """The configuration, with the beta that was measured, if one was."""
+    return replace(config, beta=tuned.beta) if tuned else config

@@ -78,6 +78,14 @@ class TrainingProgress:
             soft_wrap=True,
         )
 
+    def tuned(self, record: dict[str, Any]) -> None:
+        """Print the beta that was measured."""
+        self._console.print(
+            f"step {record['step']}/{self._total}: beta {record['beta']:.4f} (95 % confidence: {record['low']:.4f} to "
+            f"{record['high']:.4f}), error of the gradient {record['error']:.1%}",
+            soft_wrap=True,
+        )
+
     def warning(self, message: str) -> None:
         """Print a warning."""
         self._console.print(f"warning: {message}", style="yellow", soft_wrap=True, markup=False)

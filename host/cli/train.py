@@ -42,7 +42,10 @@ def train(
     steps: Annotated[int | None, typer.Option(help="Optimiser steps.", show_default="the recipe's")] = None,
     batch: Annotated[int | None, typer.Option(help="Samples of a step.", show_default="the recipe's")] = None,
     seed: Annotated[int | None, typer.Option(help="Of everything random.", show_default="0")] = None,
-    beta: Annotated[float | None, typer.Option(help="Strength of the nudge.", show_default="the recipe's")] = None,
+    beta: Annotated[
+        str | None,
+        typer.Option(help="Strength of the nudge; auto: measured on the device.", show_default="the recipe's"),
+    ] = None,
     estimator: Annotated[
         Literal["symmetric", "one-sided"] | None,
         typer.Option(help="Which phases are contrasted.", show_default="symmetric"),
@@ -67,6 +70,8 @@ def train(
 
       equipoise train --recipe digits --device golden: --out runs/full
 
+      equipoise train --device serial:/dev/ttyUSB1 --beta auto
+
       equipoise train --recipe points --data swiss-roll --device float: --steps 500
 
       equipoise train --resume runs/full
@@ -76,7 +81,7 @@ def train(
     from ..trainer import train as run_training
     from .progress import TrainingProgress
 
-    settings = {"steps": steps, "batch": batch, "seed": seed, "beta": beta, "estimator": estimator}
+    settings = {"steps": steps, "batch": batch, "seed": seed, "beta": _beta(beta), "estimator": estimator}
     if resume is not None:
         given = {"recipe": recipe, "data": data, "network": network, "out": out, **settings}
         if wrong := [f"--{name}" for name, value in given.items() if value is not None]:
@@ -98,6 +103,18 @@ def train(
         finish(run, run_training(run, opened, TrainingProgress(console)), as_json=as_json)
 
 
+def _beta(text: str | None) -> float | Literal["auto"] | None:
+    """The number, or auto."""
+    if text is None:
+        return None
+    if text == "auto":
+        return "auto"
+    try:
+        return float(text)
+    except ValueError:
+        raise typer.BadParameter(f"must be a number or auto, not '{text}'", param_hint="--beta") from None
+
+
 def _configure(recipe: str, data: str | None, network: Path | None, settings: dict[str, Any]) -> TrainConfig:
     """The recipe with what was said otherwise. The table of noise levels is as long as the network's."""
     from dataclasses import replace
@@ -109,6 +126,9 @@ def _configure(recipe: str, data: str | None, network: Path | None, settings: di
     chosen = {name: value for name, value in settings.items() if value is not None}
     if "estimator" in chosen:
         chosen["estimator"] = Estimator(chosen["estimator"])
+    if chosen.get("beta") == "auto":
+        del chosen["beta"]
+        chosen["auto_beta"] = True
     config = make(recipe, data, **chosen)
     if network is None:
         return config

@@ -102,7 +102,7 @@ def _curves(
     if evaluations:
         drawn.append(figures.cosine(evaluations))
     if steps:
-        drawn.append(figures.residual(steps, config.beta))
+        drawn.append(figures.residual(steps, steps[-1].get("beta", config.beta)))
         drawn.append(figures.saturations(steps))
     return drawn
 

@@ -95,7 +95,7 @@ class Marginal:
 
     def cdf(self, at: Array) -> Array:
         """Cumulative distribution."""
-        return np.interp(at, self.edges, np.concatenate([[0.0], np.cumsum(self.weights)]))
+        return np.asarray(np.interp(at, self.edges, np.concatenate([[0.0], np.cumsum(self.weights)])))
 
 
 def boltzmann_marginal(stiffness: float, quartic: float, temperature: float) -> Marginal:

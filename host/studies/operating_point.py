@@ -126,7 +126,7 @@ def _sources(equations: Errors, device: Errors, noise: dict[float, float]) -> di
         "read-out noise": noise[0.0],
         "rounding and deviation from the equations": max(whole - bias - noise[0.0], 0.0),
     }
-    return found | {f"thermal noise at T {t:g}": v - noise[0.0] for t, v in noise.items() if t}
+    return found | {f"thermal noise at T {t:g}": max(v - noise[0.0], 0.0) for t, v in noise.items() if t}
 
 
 def _best_claim(temperature: float, best: BestBeta) -> Claim:
@@ -183,7 +183,7 @@ def _power(cold: Errors, warm: Errors, seed: int) -> Interval:
         return float(np.log(high / low) / span)
 
     rng = np.random.default_rng(seed)
-    drawn = [power(rng.integers(count, size=count)) for _ in range(400)]
+    drawn = [power(numbers) for numbers in rng.integers(count, size=(400, count))]
     low, high = np.quantile(drawn, [0.025, 0.975])
     return Interval(power(np.arange(count)), float(low), float(high), count)
 

@@ -91,6 +91,16 @@ def test_options_reach_the_configuration(train):
     assert config.estimator.value == "one-sided"
 
 
+def test_beta_may_be_measured(train):
+    code, _, err = train("--beta", "auto", "--out", "a")
+    assert code == 0
+    assert re.search(r"step 1/3: beta 0\.\d+ \(95 % confidence: ", err)
+    assert Run.open("a").config.auto_beta
+    code, _, err = train("--beta", "best", "--out", "b")
+    assert code == 2
+    assert "must be a number or auto, not 'best'" in err
+
+
 def test_a_network_of_ones_own_sets_the_noise_levels(train, tmp_path):
     assert train("--out", "a")[0] == 0
     text = network_to_toml(Run.open("a").config.network).replace("levels = 8", "levels = 5")
