@@ -17,6 +17,7 @@ STUDIES: dict[str, str] = {
     "thermal": ".thermal",
     "rank": ".rank",
     "operating-point": ".operating_point",
+    "energy": ".energy",
 }
 """Name of each study, and the module whose ``STUDY`` it is."""
 
