@@ -90,7 +90,7 @@ class Counts:
     link_bytes
         Two for each conversion and each rewrite.
     fpga_bytes
-        On the link of an FPGA, which sums the contrast itself: samples, targets and parameters in, outputs and sums out.
+        On the link of an FPGA, which sums the contrast itself: samples, targets, parameters in; outputs, sums out.
     host_flops
         Contrast from what was read, and Adam.
     relax_flops

@@ -18,6 +18,7 @@ STUDIES: dict[str, str] = {
     "rank": ".rank",
     "operating-point": ".operating_point",
     "energy": ".energy",
+    "versus-backprop": ".versus_backprop",
 }
 """Name of each study, and the module whose ``STUDY`` it is."""
 
