@@ -63,9 +63,6 @@ def backprop(network: Network, parameters: Parameters, minibatch: Minibatch, ste
     miss = states[:, network.slices[network.output]] - torch.tensor(minibatch.target)
     cost = (miss**2).sum() / 2 / len(minibatch)
     gradients = torch.autograd.grad(cost, leaves)
-    found = Parameters(
-        *(tuple(-each.numpy() for each in gradients[k * count : (k + 1) * count]) for k in range(3)),
-        -gradients[-1].numpy(),
-    )
+    found = parameters.replace(-np.concatenate([each.numpy().ravel() for each in gradients]))
     found.bias[:, network.clamped] = 0.0
-    return found.map(np.asarray)
+    return found

@@ -130,10 +130,12 @@ class _Quiet:
 def _config(reduced: bool, folder: Path, seed: int, estimator: Estimator) -> TrainConfig:
     """Digits at 8x8; reduced, at 4x4 and fewer of them."""
     steps = _REDUCED_STEPS if reduced else _STEPS
-    common = {"steps": steps, "evaluate_every": steps, "checkpoint_every": steps, "seed": seed, "estimator": estimator}
-    schedule = {"free_steps": 60, "nudged_steps": 24, "beta": 1 / 16}
+    common: dict[str, Any] = {
+        "steps": steps, "evaluate_every": steps, "checkpoint_every": steps, "seed": seed, "estimator": estimator,
+        "free_steps": 60, "nudged_steps": 24, "beta": 1 / 16,
+    }  # fmt: skip
     if not reduced:
-        return recipe("digits-quick", **common, **schedule)
+        return recipe("digits-quick", **common)
     data = load_data("digits")
     small = data.train[:360].reshape(-1, 4, 2, 4, 2).mean(axis=(2, 4))
     np.save(folder / "digits-4x4.npy", small)
@@ -143,7 +145,7 @@ def _config(reduced: bool, folder: Path, seed: int, estimator: Estimator) -> Tra
     network = Network(modules, tuple(Coupling(a, b, 8) for a, b in pairs), "output", levels=4)
     return TrainConfig(
         "digits-4x4", str(folder / "digits-4x4.npy"), network, edm=edm, batch=16, learning_rate=2e-2, average=0.9,
-        **common, **schedule,
+        **common,
     )  # fmt: skip
 
 
@@ -253,7 +255,6 @@ def _figure(runs: dict[str, list[dict[str, Any]]]) -> Figure:
             middle = errors.mean(axis=0)
             right.errorbar(sigmas, middle, [middle - low, high - middle], label=method, capsize=3, **line)
         label(left, "optimiser step", f"loss, mean of {_SMOOTHED} steps and all seeds", "Training")
-        left.set_yscale("log")
         right.axhline(1.0, color="black", linewidth=0.8)
         label(right, "noise level sigma", "error / error of the Wiener filter", "Held-out data; bars: all seeds")
         right.set_xscale("log")
