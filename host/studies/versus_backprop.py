@@ -23,7 +23,6 @@ from ...substrate.phases import Estimator, Minibatch, Result, Schedule
 from ..config import TrainConfig
 from ..data import load_data
 from ..edm import Edm
-from ..recipes import recipe
 from ..run import Run
 from ..trainer import train
 from .backprop import backprop, load_torch
@@ -129,23 +128,23 @@ class _Quiet:
 
 def _config(reduced: bool, folder: Path, seed: int, estimator: Estimator) -> TrainConfig:
     """Digits at 8x8; reduced, at 4x4 and fewer of them."""
-    steps = _REDUCED_STEPS if reduced else _STEPS
-    common: dict[str, Any] = {
-        "steps": steps, "evaluate_every": steps, "checkpoint_every": steps, "seed": seed, "estimator": estimator,
-        "free_steps": 60, "nudged_steps": 24, "beta": 1 / 16,
-    }  # fmt: skip
-    if not reduced:
-        return recipe("digits-quick", **common)
-    data = load_data("digits")
-    small = data.train[:360].reshape(-1, 4, 2, 4, 2).mean(axis=(2, 4))
-    np.save(folder / "digits-4x4.npy", small)
-    edm = Edm(levels=4, sigma_min=0.1, sigma_max=5.0)
-    modules = (Module("input", 16, clamped=True), Module("hidden", 16), Module("output", 16, quartic=0.0))
+    steps, side, hidden, rank, levels = (_REDUCED_STEPS, 4, 16, 8, 4) if reduced else (_STEPS, 8, 32, 16, 8)
+    data = "digits"
+    if reduced:
+        data = str(folder / "digits-4x4.npy")
+        np.save(data, load_data("digits").train[:360].reshape(-1, 4, 2, 4, 2).mean(axis=(2, 4)))
+    modules = (
+        Module("input", side**2, clamped=True),
+        Module("hidden", hidden),
+        Module("output", side**2, quartic=0.0),
+    )
     pairs = (("input", "hidden"), ("hidden", "output"), ("input", "output"))
-    network = Network(modules, tuple(Coupling(a, b, 8) for a, b in pairs), "output", levels=4)
+    network = Network(modules, tuple(Coupling(a, b, rank) for a, b in pairs), "output", levels=levels)
     return TrainConfig(
-        "digits-4x4", str(folder / "digits-4x4.npy"), network, edm=edm, batch=16, learning_rate=2e-2, average=0.9,
-        **common,
+        "versus-backprop", data, network, edm=Edm(levels=levels, sigma_min=0.1, sigma_max=5.0),
+        steps=steps, batch=16 if reduced else 32, seed=seed, estimator=estimator,
+        free_steps=60, nudged_steps=24, beta=1 / 16, learning_rate=2e-2 if reduced else 1e-2, average=0.95,
+        evaluate_every=steps, checkpoint_every=steps,
     )  # fmt: skip
 
 

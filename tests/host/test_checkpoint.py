@@ -45,7 +45,7 @@ def test_the_newest_comes_back_and_two_are_kept(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "damage", [lambda data: data[: len(data) // 2], lambda data: b"", lambda data: b"x" + data[1:]]
+    "damage", [lambda data: data[: len(data) // 2], lambda data: b"", lambda data: b"\xff" + data[1:]]
 )
 def test_a_damaged_one_is_passed_over(tmp_path, damage):
     run = small_run(tmp_path)
