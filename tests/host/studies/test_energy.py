@@ -13,7 +13,7 @@ from equipoise.sim.float_model import FloatModel
 from equipoise.substrate.errors import DeviceError, RunError
 from equipoise.substrate.network import Coupling, Module, Network
 
-from .faulty import broken, run_study, verdicts
+from .altered import broken, run_study, verdicts
 
 NETWORK = Network(
     (Module("in", 2, clamped=True), Module("hidden", 3), Module("out", 4)),

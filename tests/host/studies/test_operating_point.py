@@ -13,7 +13,7 @@ from equipoise.sim.golden import Golden
 from equipoise.substrate.network import Module, Network
 from equipoise.substrate.phases import Estimator
 
-from .faulty import Altered, broken, run_study, verdicts
+from .altered import Altered, broken, run_study, verdicts
 
 BETAS = 2.0 ** np.arange(-9, 0)
 

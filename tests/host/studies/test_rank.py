@@ -9,7 +9,7 @@ from equipoise.host.studies.study import Verdict
 from equipoise.sim.float_model import FloatModel
 from equipoise.substrate.interface import Identity
 
-from .faulty import broken, run_study, verdicts
+from .altered import broken, run_study, verdicts
 
 
 class Clocked(FloatModel):

@@ -17,7 +17,7 @@ from equipoise.substrate.network import Coupling, Module, Network
 from equipoise.substrate.parameters import Parameters, cosine, norm_ratio
 from equipoise.substrate.phases import Estimator, Minibatch, Schedule
 
-from .faulty import broken, run_study, verdicts
+from .altered import broken, run_study, verdicts
 
 NETWORK = Network(
     (Module("in", 3, clamped=True), Module("hidden", 4), Module("out", 3, quartic=0.0)),
