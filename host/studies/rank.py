@@ -43,6 +43,9 @@ _LINEAR = 0.03
 _ABOVE_FLOOR = 4.0
 """How far above the error at full rank an error must be to tell of what was discarded."""
 
+_MOST = 0.6
+"""Largest discarded part that is small enough for its error to be proportional."""
+
 _FULL = 0.05
 """Largest relative error at full rank that passes: beta's bias and the device's rounding."""
 
@@ -86,7 +89,7 @@ def _common(gradient: Parameters) -> Array:
 
 def run(setting: Setting) -> Findings:
     """Run the study."""
-    size, batch, count = (32, 4, 6) if setting.reduced else (64, 16, 6)
+    size, batch, count = (32, 8, 12) if setting.reduced else (64, 16, 6)
     ranks = [rank for rank in _RANKS if rank <= size]
     schedule = Schedule(120, 60, beta=1 / 32)
     setting.progress.expect(count * len(ranks) + len(_RANKS))
@@ -171,7 +174,7 @@ def _quality_claims(rows: list[dict[str, Any]], count: int, size: int) -> list[C
     for number in range(count):
         own = [row for row in rows if row["problem"] == number]
         floor = next(row["error"] for row in own if row["rank"] == size)
-        used = [row for row in own if row["discarded"] > 0 and row["error"] > _ABOVE_FLOOR * floor]
+        used = [row for row in own if 0 < row["discarded"] < _MOST and row["error"] > _ABOVE_FLOOR * floor]
         full.append(floor)
         if len(used) >= 3:
             root, error = np.sqrt([row["discarded"] for row in used]), np.array([row["error"] for row in used])
