@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from ...drivers.layout import Layout
+from ...sim.build import BOARD_ID
 from ...sim.float_model import FloatModel
 from ...substrate.errors import CapabilityError, DeviceError
 from ...substrate.geometry import Geometry
@@ -92,7 +93,8 @@ def _device(device: Substrate, network: Network, batch: int) -> dict[str, Any]:
         "link_bytes": sum(sent) if sent else None,
         "cycles": result.cycles or None,
         "estimated_cycles": estimate,
-        "clock": device.identity.details.get("clock"),
+        # A simulated board's clock is the simulation's own and says nothing of an FPGA.
+        "clock": None if device.identity.uid == BOARD_ID.hex() else device.identity.details.get("clock"),
     }
 
 
@@ -156,20 +158,18 @@ def _table(
 
 
 def _claims(table: dict[str, dict[str, Any]], cpu: dict[str, Any]) -> list[Claim]:
-    claims = []
-    for machine in ("analog chip", "FPGA"):
-        ratio = table["GPU"]["draws"] / table[machine]["draws"]
-        low, high = np.quantile(ratio, [0.025, 0.975])
-        found = Interval(table["GPU"]["total"] / table[machine]["total"], float(low), float(high), _DRAWS)
-        claims.append(
-            Claim(
-                f"{machine} against GPU",
-                "less energy for the same step, over the ranges of all inputs (projected)",
-                f"{found.value:.3g} times less (95 % of the draws: {found.low:.2g} to {found.high:.2g})",
-                found.within(low=1.0),
-                found.numbers(),
-            )
+    ratio = table["GPU"]["draws"] / table["analog chip"]["draws"]
+    low, high = np.quantile(ratio, [0.025, 0.975])
+    found = Interval(table["GPU"]["total"] / table["analog chip"]["total"], float(low), float(high), _DRAWS)
+    claims = [
+        Claim(
+            "analog chip against GPU",
+            "less energy for the same step, over the ranges of all inputs (projected)",
+            f"{found.value:.3g} times less (95 % of the draws: {found.low:.2g} to {found.high:.2g})",
+            found.within(low=1.0),
+            found.numbers(),
         )
+    ]
     measured = cpu["joules"] is not None
     claims.append(
         Claim(

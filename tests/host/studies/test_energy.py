@@ -9,6 +9,7 @@ from equipoise.host.studies import energy
 from equipoise.host.studies.energy_model import analog, count, fpga, gpu, monte_carlo, read_inputs, tornado
 from equipoise.host.studies.rapl import Rapl
 from equipoise.host.studies.study import Verdict
+from equipoise.sim.build import BOARD_ID
 from equipoise.sim.float_model import FloatModel
 from equipoise.substrate.errors import DeviceError, RunError
 from equipoise.substrate.network import Coupling, Module, Network
@@ -87,6 +88,23 @@ def test_every_machine_is_in_the_table_and_nothing_is_invented(tmp_path):
         "cycles estimated from the layout, link bytes counted"
     )
     assert verdicts(findings)["analog chip against GPU"] is Verdict.HELD
+
+
+@pytest.mark.parametrize(("uid", "clock"), [("some board", 2e7), (BOARD_ID.hex(), None)])
+def test_a_boards_own_clock_is_used_but_not_a_simulated_ones(tmp_path, uid, clock):
+    class Clocked(FloatModel):
+        @property
+        def identity(self):
+            return replace(super().identity, uid=uid, details={"clock": 2e7})
+
+        def run(self, minibatch, schedule):
+            return replace(super().run(minibatch, schedule), cycles=10**7)
+
+    findings = run_study(energy.STUDY, Clocked(), tmp_path)
+    power, own = findings.numbers["inputs"]["fpga.power"]["value"], findings.numbers["inputs"]["fpga.clock"]["value"]
+    fpga_row = findings.numbers["joules"]["FPGA"]
+    assert fpga_row["known"].startswith("cycles measured on the device")
+    assert fpga_row["parts"]["cycles"] == pytest.approx(power * 1e7 / (clock or own))
 
 
 def test_a_chip_that_needs_more_than_a_gpu_is_caught(tmp_path, monkeypatch):
