@@ -70,7 +70,7 @@ def test_marginals():
     whole = quad(weight, -9, 9)[0]
     assert law.second_moment == pytest.approx(quad(lambda s: s**2 * weight(s), -9, 9)[0] / whole, rel=1e-5)
     assert law.cdf(np.array([0.3]))[0] == pytest.approx(quad(weight, -9, 0.3)[0] / whole, abs=1e-6)
-    chain = chain_marginal(0.5, 2.0, 0.5, 2.0**-6, 600)
-    assert chain.second_moment == pytest.approx(law.second_moment, rel=1e-2)
+    chain = chain_marginal(0.5, 2.0, 0.5, 2.0**-5, 200)
+    assert chain.second_moment == pytest.approx(law.second_moment, rel=2e-2)
     # Without quartic, the chain's law is known.
-    assert chain_marginal(1.0, 0.0, 0.1, 0.125, 300).second_moment == pytest.approx(0.2 / (2 - 0.125), rel=1e-4)
+    assert chain_marginal(1.0, 0.0, 0.1, 0.125, 100).second_moment == pytest.approx(0.2 / (2 - 0.125), rel=1e-4)
