@@ -51,7 +51,7 @@ class NeuronUnit(wiring.Component):
     dt_shift, amplitude
         Step and noise amplitude of the run.
     load_noise, warm_noise, seed, sample
-        Start the noise stream of a sample and phase; step it without a neuron.
+        Start the noise stream of a sample and phase; mix it.
     state
         State of the neuron of beat 1.
     force_size
@@ -122,6 +122,7 @@ class NeuronUnit(wiring.Component):
             noise.seed.eq(self.seed),
             noise.sample.eq(self.sample),
             noise.phase.eq(self.phase.as_value()),
+            noise.mix.eq(self.warm_noise),
             noise.step.eq(drawn | self.warm_noise),
         ]
         with m.If(moving):

@@ -1,6 +1,6 @@
 """Noise generator of one sample context: xoroshiro128+ and a sum of eight bytes."""
 
-from amaranth.hdl import Cat, Const, Module, Signal, signed
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -16,7 +16,9 @@ class NoiseGenerator(wiring.Component):
     Attributes
     ----------
     load
-        Strobe: start the stream of ``seed``, ``sample`` and ``phase``. The 64 warm-up steps are up to the caller.
+        Strobe: start the stream of ``seed``, ``sample`` and ``phase``. The 64 steps that mix it are up to the caller.
+    mix
+        Whether a step mixes: the word goes into the state, which no linear relation between two streams survives.
     step
         Take a word and step on.
     xi
@@ -30,6 +32,7 @@ class NoiseGenerator(wiring.Component):
                 "seed": In(64),
                 "sample": In(9),
                 "phase": In(2),
+                "mix": In(1),
                 "step": In(1),
                 "xi": Out(signed(12)),
             }
@@ -38,7 +41,7 @@ class NoiseGenerator(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         s0, s1, word = Signal(64), Signal(64), Signal(64)
-        mixed = s0 ^ s1
+        mixed, total = s0 ^ s1, (s0 + s1)[:64]
         with m.If(self.load):
             m.d.sync += [
                 s0.eq(self.seed),
@@ -46,9 +49,9 @@ class NoiseGenerator(wiring.Component):
             ]
         with m.Elif(self.step):
             m.d.sync += [
-                word.eq(s0 + s1),
+                word.eq(total),
                 s0.eq(s0.rotate_left(24) ^ mixed ^ (mixed << 16)[:64]),
-                s1.eq(mixed.rotate_left(37)),
+                s1.eq(mixed.rotate_left(37) ^ Mux(self.mix, total, 0)),
             ]
         stepped = Signal()
         m.d.sync += stepped.eq(self.step)

@@ -19,7 +19,7 @@ DRAIN_MOVE = 12
 DRAIN_CONTRAST = 7
 
 WARM_UP = 64
-"""Steps of the noise generator before its first word is used."""
+"""Steps that mix the noise generator's state before its first word is used."""
 
 
 class Sequencer(wiring.Component):
@@ -52,7 +52,7 @@ class Sequencer(wiring.Component):
     first_sample, next_sample
         Strobes: the sample buffer is to be read from the first sample, or the next.
     load_noise, warm_noise
-        Start the noise streams; step them.
+        Start the noise streams; mix them.
     last_step
         The step under way is the last of its phase.
     relaxing, stepped

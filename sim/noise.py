@@ -36,7 +36,11 @@ class NoiseStream:
         states = np.empty((len(samples), 2), np.uint64)
         states[:, 0] = np.uint64(seed)
         states[:, 1] = np.uint64(_SEED_CONSTANT) ^ (samples.astype(np.uint64) << np.uint64(8)) ^ np.uint64(phase)
-        self._states = _advance(states, _WARM_UP)
+        for _ in range(_WARM_UP):
+            word = states[:, 0] + states[:, 1]
+            states = _step(states)
+            states[:, 1] ^= word
+        self._states = states
 
     def take(self, count: int) -> NDArray[np.float64]:
         """The next ``count`` integers of each sample, -1020 to 1020; (B, count)."""

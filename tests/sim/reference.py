@@ -25,7 +25,9 @@ class Noise:
     def __init__(self, seed: int, sample: int, phase: int) -> None:
         self.s0, self.s1 = seed, 0x9E3779B97F4A7C15 ^ (sample << 8) ^ phase
         for _ in range(64):
+            word = (self.s0 + self.s1) & MASK
             self.take()
+            self.s1 ^= word
 
     def take(self) -> int:
         word = (self.s0 + self.s1) & MASK
