@@ -40,8 +40,8 @@ _ALARM = 1e-3
 """A law is rejected at this probability: about one study in two hundred cries wolf."""
 
 _BATCH = 64
-"""Samples of a run. If the noise of samples is a little correlated, that counts for more in a large batch, which has more
-pairs."""
+"""Samples of a run. If the noise of samples is a little correlated, that counts for more in a large batch, which has
+more pairs."""
 
 
 def held_temperature(device: Substrate, network: Network, schedule: Schedule) -> float:
