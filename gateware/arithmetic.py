@@ -15,10 +15,24 @@ def round_shift(value: Value, shift: int | Value) -> Value:
 
 
 def clip(value: Value, top: int) -> tuple[Value, Value]:
-    """The signed value within +-top, and whether it had to be clipped."""
+    """The signed value within +-top, and whether it had to be clipped.
+
+    It looks at bits instead of comparing: a comparison is a carry chain as long as the value.
+
+    Raises
+    ------
+    ValueError
+        If ``top`` is not ones followed by zeros, in binary.
+    """
+    zeros = (top & -top).bit_length() - 1
+    if top <= 0 or (top >> zeros) & ((top >> zeros) + 1):
+        raise ValueError(f"Limit of a clipped value must be ones followed by zeros in binary, not {top:b}")
     width = top.bit_length() + 1
-    over = value > top
-    under = value < -top
+    negative, beyond, body = value[-1], value[width - 1 : -1], value[zeros : width - 1]
+    # Above by its highest bits, or by what is below the zeros of the top; below likewise, where -top itself is in range.
+    past = body.all() & value[:zeros].any() if zeros else Const(0)
+    over = ~negative & (beyond.any() | past)
+    under = negative & (~beyond.all() | ~body.any())
     bounded = Mux(over, Const(top, width), Mux(under, Const(-top, width).as_unsigned(), value[:width]))
     return bounded.as_signed(), over | under
 

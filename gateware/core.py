@@ -10,7 +10,7 @@ from ..substrate.geometry import Geometry
 from ..substrate.protocol import SPACES
 from .hostport import HostPort
 from .lane import STAGES, Lane
-from .neuron import NEURON_STAGES, PUSH_STAGE, NeuronUnit
+from .neuron import NeuronUnit, force_stage
 from .passes import Beat, Op, Phase
 from .registers import Registers
 from .samples import SampleBuffer
@@ -68,7 +68,7 @@ class Core(wiring.Component):
                 neuron.stiffness.eq(site_read.data[:16].as_signed()),
                 neuron.quartic.eq(site_read.data[16:].as_signed()),
             ]
-        self._outputs(m, samples, neurons, sequencer, beats[1])
+        self._outputs(m, samples, neurons, sequencer, beats[2])
         bias_contrast = self._bias_contrast(m, neurons, sequencer, level, beats)
         self._count(m, registers, sequencer, lanes, neurons)
         self._answer(m, registers, walker, samples, lanes, neurons, site_read, bias_read, bias_contrast)
@@ -81,7 +81,7 @@ class Core(wiring.Component):
         taken for beats of the next pass.
         """
         beats = [walker.beat]
-        for number in range(1, NEURON_STAGES):
+        for number in range(1, force_stage(self._geometry.lanes) + 4):
             later = Signal(Beat(self._geometry), name=f"beat_{number}")
             m.d.sync += later.eq(beats[-1])
             with m.If(walker.done):
@@ -160,12 +160,14 @@ class Core(wiring.Component):
             m.d.comb += [lane.states[context].eq(neuron.state) for context, neuron in enumerate(neurons)]
         for context, neuron in enumerate(neurons):
             with m.If(sequencer.op == Op.FORCE):
-                total = self._tree(m, [lane.products[context] for lane in lanes], f"tree_{context}")
+                width = self._formats.weight.width + self._formats.bus.width
+                products = [lane.products[context][:width].as_signed() for lane in lanes]
+                total = self._tree(m, products, f"tree_{context}")
             m.d.comb += neuron.products.eq(total)
 
     def _tree(self, m, values: list, name: str):
-        """Adder tree of radix 4, a register for each level, and as many as make sums arrive at ``PUSH_STAGE``."""
-        for stage in range(3, PUSH_STAGE):
+        """Adder tree of radix 4, a register for each level: from beat 4 to three before the force."""
+        for stage in range(4, force_stage(self._geometry.lanes) - 3):
             sums = []
             for number in range(0, len(values), 4):
                 part = values[number : number + 4]
@@ -183,7 +185,7 @@ class Core(wiring.Component):
                 m.d.comb += beta.eq(registers.beta)
             with m.Case(Phase.NEGATIVE):
                 m.d.comb += beta.eq(-registers.beta)
-        m.d.comb += [neuron.beats[stage].eq(beats[stage]) for stage in range(NEURON_STAGES)]
+        m.d.comb += [own.eq(beat) for own, beat in zip(neuron.beats, beats, strict=True)]
         m.d.comb += [
             neuron.op.eq(sequencer.op),
             neuron.bank.eq(sequencer.bank),
@@ -208,26 +210,26 @@ class Core(wiring.Component):
                 m.d.sync += samples.output.eq(neuron.state)
 
     def _bias_contrast(self, m, neurons, sequencer, level, beats):
-        """Sums of states: read with the state at stage 0, added at stage 1, written at stage 2."""
+        """Sums of states: one is chosen at stage 2, added at stage 3, written at stage 4."""
         geometry, port = self._geometry, self.port
         width = self._formats.bias_contrast.width
         m.submodules.bias_contrast = memory = Memory(
             shape=signed(width), depth=geometry.levels * geometry.neurons, init=[]
         )
         read, write = memory.read_port(), memory.write_port()
-        state = Signal(signed(self._formats.state.width))
+        state = Signal(signed(self._formats.state.width + 1))
         for context, neuron in enumerate(neurons):
             with m.If(sequencer.context[context]):
-                m.d.comb += state.eq(neuron.state)
+                m.d.sync += state.eq(Mux(sequencer.negate, -neuron.state, neuron.state))
         result = Signal(signed(width))
         clearing = sequencer.op == Op.CLEAR
-        m.d.sync += result.eq(Mux(clearing, 0, read.data + Mux(sequencer.negate, -state, state)))
+        m.d.sync += result.eq(Mux(clearing, 0, read.data + state))
         m.d.comb += [
-            read.addr.eq(Mux(port.busy, Cat(beats[0].neuron, level), port.row)),
+            read.addr.eq(Mux(port.busy, Cat(beats[2].neuron, level), port.row)),
             read.en.eq(~port.busy | (sequencer.op == Op.CONTRAST_BIAS)),
-            write.addr.eq(Cat(beats[2].neuron, level)),
+            write.addr.eq(Cat(beats[4].neuron, level)),
             write.data.eq(result),
-            write.en.eq(beats[2].valid & ((sequencer.op == Op.CONTRAST_BIAS) | clearing)),
+            write.en.eq(beats[4].valid & ((sequencer.op == Op.CONTRAST_BIAS) | clearing)),
         ]
         return read.data
 
@@ -242,14 +244,18 @@ class Core(wiring.Component):
                 m.d.sync += total.eq(total + events)
             return total
 
-        clips = Cat(lane.clips for lane in lanes)
-        clipped = Signal(range(len(clips) + 1))
-        m.d.sync += clipped.eq(0)
-        with m.If(clips.any()):
-            m.d.sync += clipped.eq(sum(clips))
+        def registered(value, name: str):
+            register = Signal.like(value, name=name)
+            m.d.sync += register.eq(value)
+            return register
+
+        clips = [sum(lane.clips[context] for lane in lanes) for context in range(len(neurons))]
+        clipped = sum(registered(total, f"clips_{context}") for context, total in enumerate(clips))
         free_end = sequencer.last_step & (sequencer.phase == Phase.FREE)
-        sizes = [Mux(neuron.moved & free_end, neuron.force_size, 0) for neuron in neurons]
-        residual = count("residual", sum(sizes), 48)
+        size = registered(Mux(free_end, sum(neuron.force_size for neuron in neurons), 0), "size")
+        force_clips = registered(sum(neuron.force_clips for neuron in neurons), "force_clips")
+        state_clips = registered(sum(neuron.state_clip for neuron in neurons), "state_clips")
+        residual = count("residual", size, 48)
         m.d.comb += [
             registers.cycles.eq(count("cycles", sequencer.busy)),
             registers.relax_cycles.eq(count("relax_cycles", sequencer.relaxing)),
@@ -257,12 +263,8 @@ class Core(wiring.Component):
             registers.residual_low.eq(residual[:32]),
             registers.residual_high.eq(residual[32:]),
             registers.bus_saturations.eq(count("bus_saturations", clipped)),
-            registers.state_saturations.eq(
-                count("state_saturations", sum(neuron.moved & neuron.state_clip for neuron in neurons))
-            ),
-            registers.force_saturations.eq(
-                count("force_saturations", sum(Mux(neuron.moved, neuron.force_clips, 0) for neuron in neurons))
-            ),
+            registers.state_saturations.eq(count("state_saturations", state_clips)),
+            registers.force_saturations.eq(count("force_saturations", force_clips)),
         ]
         m.d.comb += [getattr(registers, name).eq(getattr(self, name)) for name in _LINK_COUNTERS]
         with m.If(self.port.start):

@@ -8,14 +8,14 @@ from amaranth.lib.wiring import In, Out
 from ..substrate.formats import Formats
 from ..substrate.geometry import Geometry
 from ..substrate.protocol import SPACES
-from .arithmetic import round_shift, saturate
+from .arithmetic import saturate
 from .hostport import SpacePort
 from .passes import Beat, Op
 
 __all__ = ["STAGES", "Lane"]
 
-STAGES = 7
-"""Pipeline stages of a lane: beats 0 (addresses) to 6 (contrast written back)."""
+STAGES = 8
+"""Pipeline stages of a lane: beats 0 (addresses of states) to 7 (contrast written back)."""
 
 
 class Lane(wiring.Component):
@@ -44,9 +44,9 @@ class Lane(wiring.Component):
     negate, fresh
         Sign of the contrast, and whether it replaces what the weight contrast held.
     states
-        For each context, the state of the neuron of beat 1.
+        For each context, the state of the neuron of beat 2.
     products
-        For each context, the product of beat 3.
+        For each context, the product of beat 4.
     clips
         For each context, whether a bus saturated.
     port
@@ -82,7 +82,7 @@ class Lane(wiring.Component):
         uses_weight = (op == Op.PROJECT) | (op == Op.FORCE)
         self._host_write(m, weight_write, "weights", port.row)
         m.d.comb += [
-            weight_read.addr.eq(Mux(busy, beats[0].row, port.row)),
+            weight_read.addr.eq(Mux(busy, beats[1].row, port.row)),
             weight_read.en.eq(~busy | uses_weight),
         ]
 
@@ -94,25 +94,8 @@ class Lane(wiring.Component):
             gain_read.en.eq(~busy | (op == Op.LOAD_GAIN)),
         ]
 
-        terms = []
-        for context in range(contexts):
-            term = self._context(m, context, weight_read.data, gain_read.data)
-            terms.append(term)
-
-        total = Signal(signed(formats.contrast.width))
-        m.d.sync += total.eq(sum(terms[1:], terms[0]))
-        weight_contrast = self._accumulator(
-            m, "weight_contrast", geometry.rows, [beat.row for beat in beats], Op.CONTRAST, total, self.fresh
-        )
-        gain_contrast = self._accumulator(
-            m,
-            "gain_contrast",
-            geometry.levels * geometry.groups,
-            [Cat(beat.group, self.level) for beat in beats],
-            Op.CONTRAST_GAIN,
-            total,
-            Const(0),
-        )
+        terms = [self._context(m, context, weight_read.data, gain_read.data) for context in range(contexts)]
+        weight_contrast, gain_contrast = self._accumulate(m, terms)
 
         answers = {
             "weights": weight_read.data.as_signed(),
@@ -134,7 +117,7 @@ class Lane(wiring.Component):
         ]
 
     def _context(self, m: Module, context: int, weight, gain) -> Signal:
-        """Multiplier, buses and gains of one context; returns its term of the contrast, at beat 4."""
+        """Multiplier, buses and gains of one context; returns its term of the contrast, at beat 5."""
         formats, op, beats = self._formats, self.op, self.beats
         groups, bus = self._geometry.groups, formats.bus
 
@@ -143,19 +126,19 @@ class Lane(wiring.Component):
         m.submodules[f"raw_b_{context}"] = raw_b = Memory(shape=bus.width, depth=groups, init=[])
         m.submodules[f"drive_{context}"] = drive = Memory(shape=bus.width, depth=2 * groups, init=[])
 
-        # Stage 0: addresses. A force or contrast takes the drive of the side opposite to the neuron's.
+        # Stage 1: addresses. A force or contrast takes the drive of the side opposite to the neuron's.
         own_gain = own_gains.read_port()
         bus_a, bus_b = raw_a.read_port(), raw_b.read_port()
         opposite = drive.read_port()
         uses_bus = (op == Op.GAIN) | (op == Op.CONTRAST_GAIN)
         m.d.comb += [
-            own_gain.addr.eq(beats[0].group),
+            own_gain.addr.eq(beats[1].group),
             own_gain.en.eq(op == Op.GAIN),
-            bus_a.addr.eq(beats[0].group),
+            bus_a.addr.eq(beats[1].group),
             bus_a.en.eq(uses_bus),
-            bus_b.addr.eq(beats[0].group),
+            bus_b.addr.eq(beats[1].group),
             bus_b.en.eq(uses_bus),
-            opposite.addr.eq(Cat(~beats[0].side, beats[0].group)),
+            opposite.addr.eq(Cat(~beats[1].side, beats[1].group)),
             opposite.en.eq((op == Op.FORCE) | (op == Op.CONTRAST)),
         ]
         own_gain_write = own_gains.write_port()
@@ -165,7 +148,7 @@ class Lane(wiring.Component):
             own_gain_write.en.eq(beats[1].valid & (op == Op.LOAD_GAIN) & self.context[context]),
         ]
 
-        # Stage 1: operands. Stage 2: product.
+        # Stage 2: operands. Stage 3: product.
         left, right = Signal(signed(bus.width)), Signal(signed(bus.width))
         state = self.states[context]
         with m.Switch(op):
@@ -173,7 +156,7 @@ class Lane(wiring.Component):
                 m.d.sync += [left.eq(weight.as_signed()), right.eq(state)]
             with m.Case(Op.GAIN):
                 m.d.sync += left.eq(own_gain.data.as_signed())
-                m.d.sync += right.eq(Mux(beats[1].side, bus_b.data, bus_a.data).as_signed())
+                m.d.sync += right.eq(Mux(beats[2].side, bus_b.data, bus_a.data).as_signed())
             with m.Case(Op.FORCE):
                 m.d.sync += [left.eq(weight.as_signed()), right.eq(opposite.data.as_signed())]
             with m.Case(Op.CONTRAST):
@@ -183,7 +166,7 @@ class Lane(wiring.Component):
         product = self.products[context]
         m.d.sync += product.eq(left * right)
 
-        # Stage 3: accumulate. Stage 4: round and saturate. Stage 5: onto the bus.
+        # Stage 4: accumulate, from the half that is added for rounding. Stage 5: saturate. Stage 6: onto the bus.
         sum_width = formats.weight.width + formats.state.width + self._geometry.neurons.bit_length()
         total = Signal(signed(sum_width))
         shift_project = formats.weight.fraction + formats.state.fraction - bus.fraction
@@ -191,55 +174,72 @@ class Lane(wiring.Component):
         value, clipped = Signal(signed(bus.width)), Signal()
         projecting, driving = op == Op.PROJECT, op == Op.GAIN
         with m.If(projecting | driving):
-            m.d.sync += total.eq(Mux(beats[3].first | driving, 0, total) + product)
-            rounded = Mux(driving, round_shift(total, shift_gain), round_shift(total, shift_project))
-            bounded, over = saturate(rounded, bus)
-            ready = beats[4].valid & (beats[4].last | driving)
+            half = Mux(driving, 1 << shift_gain >> 1, 1 << shift_project >> 1)
+            m.d.sync += total.eq(Mux(beats[4].first | driving, half, total) + product)
+            bounded, over = saturate(Mux(driving, total >> shift_gain, total >> shift_project), bus)
+            ready = beats[5].valid & (beats[5].last | driving)
             m.d.sync += [value.eq(bounded), clipped.eq(over & ready & self.active[context])]
         with m.Else():
             m.d.sync += clipped.eq(0)
         m.d.comb += self.clips[context].eq(clipped)
         a_write, b_write, drive_write = raw_a.write_port(), raw_b.write_port(), drive.write_port()
-        projected = beats[5].valid & beats[5].last & projecting
+        projected = beats[6].valid & beats[6].last & projecting
         m.d.comb += [
-            a_write.addr.eq(beats[5].group),
+            a_write.addr.eq(beats[6].group),
             a_write.data.eq(value),
-            a_write.en.eq(projected & ~beats[5].side),
-            b_write.addr.eq(beats[5].group),
+            a_write.en.eq(projected & ~beats[6].side),
+            b_write.addr.eq(beats[6].group),
             b_write.data.eq(value),
-            b_write.en.eq(projected & beats[5].side),
-            drive_write.addr.eq(Cat(beats[5].side, beats[5].group)),
+            b_write.en.eq(projected & beats[6].side),
+            drive_write.addr.eq(Cat(beats[6].side, beats[6].group)),
             drive_write.data.eq(value),
-            drive_write.en.eq(beats[5].valid & driving),
+            drive_write.en.eq(beats[6].valid & driving),
         ]
 
-        # Contrast, stage 3: round, mask contexts without a sample, give it its sign.
+        # Contrast, stage 4: round, mask contexts without a sample.
         term = Signal(signed(formats.contrast.width))
         shift_weight = formats.state.fraction + bus.fraction - formats.contrast.fraction
         shift_bus = 2 * bus.fraction - formats.gain_contrast.fraction
         with m.If((op == Op.CONTRAST) | (op == Op.CONTRAST_GAIN)):
             alone = op == Op.CONTRAST_GAIN
-            rounded = Mux(alone, round_shift(product, shift_bus), round_shift(product, shift_weight))
+            exact = product + Mux(alone, 1 << shift_bus >> 1, 1 << shift_weight >> 1)
             counted = self.active[context] & (~alone | self.context[context])
-            m.d.sync += term.eq(Mux(counted, Mux(self.negate, -rounded, rounded), 0))
+            m.d.sync += term.eq(Mux(counted, Mux(alone, exact >> shift_bus, exact >> shift_weight), 0))
         return term
 
-    def _accumulator(self, m, space: str, depth: int, addresses, op: Op, total, fresh):
-        """Contrast memory: read at stage 4, add at stage 5, write at stage 6. Returns what a host reads."""
-        port, busy = self.port, self.port.busy
+    def _accumulate(self, m: Module, terms: list) -> list:
+        """Both contrast memories: read at stage 4, held at 5, added to at 6, written at 7. Returns what a host reads."""
+        geometry, op, beats = self._geometry, self.op, self.beats
+        width = self._formats.contrast.width
+        total, held, result = (Signal(signed(width), name=name) for name in ("contrast_total", "held", "result"))
+        alone = op == Op.CONTRAST_GAIN
+        weight_read = self._contrast_memory(
+            m, "weight_contrast", geometry.rows, beats[4].row, beats[7].row, op == Op.CONTRAST, result, Const(0)
+        )
+        gain_read = self._contrast_memory(
+            m,
+            "gain_contrast",
+            geometry.levels * geometry.groups,
+            Cat(beats[4].group, self.level),
+            Cat(beats[7].group, self.level),
+            alone,
+            result,
+            op == Op.CLEAR,
+        )
+        m.d.sync += total.eq(sum(terms[1:], terms[0]))
+        # To subtract, add to the complement and write the complement of that: one adder serves both signs.
+        m.d.sync += held.eq(Mux(alone, gain_read, Mux(self.fresh, 0, weight_read)) ^ self.negate.replicate(width))
+        m.d.sync += result.eq(held + total)
+        return [weight_read, gain_read]
+
+    def _contrast_memory(self, m, space: str, depth: int, source, target, uses, result, clearing):
         m.submodules[space] = memory = Memory(shape=self._formats.contrast.width, depth=depth, init=[])
         read, write = memory.read_port(), memory.write_port()
-        clearing = Const(0) if op == Op.CONTRAST else self.op == Op.CLEAR
         m.d.comb += [
-            read.addr.eq(Mux(busy, addresses[4], port.row)),
-            read.en.eq(~busy | (self.op == op)),
-        ]
-        result = Signal(signed(self._formats.contrast.width))
-        with m.If(self.op == op):
-            m.d.sync += result.eq(total + Mux(fresh, 0, read.data.as_signed()))
-        m.d.comb += [
-            write.addr.eq(addresses[6]),
-            write.data.eq(Mux(clearing, 0, result)),
-            write.en.eq(self.beats[6].valid & ((self.op == op) | clearing)),
+            read.addr.eq(Mux(self.port.busy, source, self.port.row)),
+            read.en.eq(~self.port.busy | uses),
+            write.addr.eq(target),
+            write.data.eq(Mux(clearing, 0, result ^ self.negate.replicate(len(result)))),
+            write.en.eq(self.beats[7].valid & (uses | clearing)),
         ]
         return read.data.as_signed()

@@ -12,13 +12,15 @@ from .hostport import SpacePort
 from .noise import NoiseGenerator
 from .passes import Bank, Beat, Op, Phase
 
-__all__ = ["NEURON_STAGES", "PUSH_STAGE", "NeuronUnit"]
+__all__ = ["NeuronUnit", "force_stage"]
 
-PUSH_STAGE = 6
-"""Stage of the beat at which the sum of the products over the lanes is taken in."""
 
-NEURON_STAGES = 12
-"""Pipeline stages: beats 0 (addresses) to 11 (state written back)."""
+def force_stage(lanes: int) -> int:
+    """Stage of a beat at which its neuron's force is known, three after that at which the lanes' products arrive.
+
+    The adder tree over the lanes has two levels of radix 4, or three. The state is written back three stages later.
+    """
+    return 9 if lanes <= 16 else 10
 
 
 class NeuronUnit(wiring.Component):
@@ -45,7 +47,7 @@ class NeuronUnit(wiring.Component):
     stiffness, quartic
         At beat 1, of that neuron.
     products
-        Sum over lanes of weight x drive, at beat ``PUSH_STAGE``.
+        Sum over lanes of weight x drive, at the beat three before :func:`force_stage`.
     beta
         Signed strength of the nudge: 0 in the free phase.
     dt_shift, amplitude
@@ -53,13 +55,12 @@ class NeuronUnit(wiring.Component):
     load_noise, warm_noise, seed, sample
         Start the noise stream of a sample and phase; mix it.
     state
-        State of the neuron of beat 1.
-    force_size
-        |F| in state steps, at beat 11, when ``moved``.
-    moved
-        A neuron of an active context is being moved, at beat 11.
-    state_clip, force_clips
-        Saturations of the neuron at beat 11.
+        State of the neuron of beat 2.
+    force_size, force_clips
+        |F| in state steps, and saturations of its terms, one beat after :func:`force_stage`; 0 where no neuron of an
+        active context moves.
+    state_clip
+        Whether such a neuron meets its rail, three beats after.
     port
         Host access to the stored states.
     stored, stored_free
@@ -68,7 +69,8 @@ class NeuronUnit(wiring.Component):
 
     def __init__(self, geometry: Geometry, formats: Formats) -> None:
         self._geometry, self._formats = geometry, formats
-        product = 2 * formats.bus.width + geometry.lanes.bit_length()
+        self._force = force_stage(geometry.lanes)
+        product = formats.weight.width + formats.bus.width + (geometry.lanes - 1).bit_length()
         super().__init__(
             {
                 "op": In(Op),
@@ -76,7 +78,7 @@ class NeuronUnit(wiring.Component):
                 "phase": In(Phase),
                 "selected": In(1),
                 "active": In(1),
-                "beats": In(Beat(geometry)).array(NEURON_STAGES),
+                "beats": In(Beat(geometry)).array(self._force + 4),
                 "word": In(16),
                 "stiffness": In(signed(formats.site.width)),
                 "quartic": In(signed(formats.site.width)),
@@ -90,9 +92,8 @@ class NeuronUnit(wiring.Component):
                 "sample": In(9),
                 "state": Out(signed(formats.state.width)),
                 "force_size": Out(40),
-                "moved": Out(1),
-                "state_clip": Out(1),
                 "force_clips": Out(2),
+                "state_clip": Out(1),
                 "port": In(SpacePort()),
                 "stored": Out(signed(formats.stored.width)),
                 "stored_free": Out(signed(formats.stored.width)),
@@ -111,12 +112,12 @@ class NeuronUnit(wiring.Component):
                 m.d.comb += stored.eq(state_read.data)
             with m.Case(Bank.FREE):
                 m.d.comb += stored.eq(free_read.data)
-        m.d.comb += self.state.eq(round_shift(stored, formats.guard))
+        m.d.sync += self.state.eq(round_shift(stored, formats.guard))
 
         bias, target = self._site(m)
 
         m.submodules.noise = noise = NoiseGenerator()
-        drawn = moving & beats[6].valid & beats[6].last & (self.amplitude != 0)
+        drawn = moving & beats[self._force - 3].valid & beats[self._force - 3].last & (self.amplitude != 0)
         m.d.comb += [
             noise.load.eq(self.load_noise),
             noise.seed.eq(self.seed),
@@ -127,7 +128,6 @@ class NeuronUnit(wiring.Component):
         ]
         with m.If(moving):
             self._move(m, stored, bias, target, noise.xi, moved)
-        m.d.comb += self.moved.eq(moving & beats[11].valid & beats[11].last & self.active)
         return m
 
     def _states(self, m: Module):
@@ -146,26 +146,30 @@ class NeuronUnit(wiring.Component):
 
         moved = Signal(signed(formats.stored.width))
         loading = op == Op.LOAD_STATE
-        move = (op == Op.FORCE) & beats[11].valid & beats[11].last
+        done = beats[self._force + 3]
+        move = (op == Op.FORCE) & done.valid & done.last
         write = (loading & self.selected & beats[1].valid) | move
         for memory, enabled in ((states, Const(1)), (free_states, loading | (self.phase == Phase.FREE))):
             port = memory.write_port()
             m.d.comb += [
-                port.addr.eq(Mux(loading, beats[1].neuron, beats[11].neuron)),
+                port.addr.eq(Mux(loading, beats[1].neuron, done.neuron)),
                 port.data.eq(Mux(loading, self.word.as_signed() << formats.guard, moved)),
                 port.en.eq(write & enabled),
             ]
         return moved, free_read, state_read
 
     def _site(self, m: Module):
-        """Bias and target of the context's sample, at beat 1."""
+        """Bias of the context's sample at the beat three before the force's, and target at beat 1."""
         formats, beats, depth = self._formats, self.beats, self._geometry.neurons
         values = []
-        for name, fixed, op in (("biases", formats.site, Op.LOAD_BIAS), ("targets", formats.state, Op.LOAD_TARGET)):
+        for name, fixed, op, stage in (
+            ("biases", formats.site, Op.LOAD_BIAS, self._force - 4),
+            ("targets", formats.state, Op.LOAD_TARGET, 0),
+        ):
             m.submodules[name] = memory = Memory(shape=signed(fixed.width), depth=depth, init=[])
             read, write = memory.read_port(), memory.write_port()
             m.d.comb += [
-                read.addr.eq(beats[0].neuron),
+                read.addr.eq(beats[stage].neuron),
                 read.en.eq(self.op == Op.FORCE),
                 write.addr.eq(beats[1].neuron),
                 write.data.eq(self.word),
@@ -175,8 +179,11 @@ class NeuronUnit(wiring.Component):
         return values
 
     def _move(self, m: Module, stored, bias, target, xi, moved) -> None:
-        """The pipeline from a neuron's state at beat 1 to its next state at beat 11."""
-        formats, beats = self._formats, self.beats
+        """The pipeline from a neuron's state at beat 1 to its next state, three beats after the force's.
+
+        Numbers in names are stages; those of later signals count from the stage of the force, here called f.
+        """
+        formats, beats, f = self._formats, self.beats, self._force
         fraction = formats.stored.fraction
         state_fraction, site_fraction = formats.state.fraction, formats.site.fraction
 
@@ -192,8 +199,8 @@ class NeuronUnit(wiring.Component):
             m.d.sync += register.eq(value)
             return register
 
-        # Stage 1 to 2.
-        state = stage(signed(formats.state.width), "state_2", self.state)
+        # Stage 1 to 2. The half that rounds the slope is one step of the stiffness.
+        state = self.state
         stiffness = stage(signed(formats.site.width), "stiffness_2", self.stiffness)
         quartic = stage(signed(formats.site.width), "quartic_2", self.quartic)
         target = stage(signed(formats.state.width), "target_2", target)
@@ -203,12 +210,14 @@ class NeuronUnit(wiring.Component):
         square_4 = stage(
             signed(formats.bus.width), "square_4", round_shift(square_3, 2 * state_fraction - formats.bus.fraction)
         )
-        quartic_4, stiffness_5 = delay(quartic, 2, "quartic"), delay(stiffness, 3, "stiffness")
+        quartic_4 = delay(quartic, 2, "quartic")
+        stiffness_5 = stage(signed(formats.site.width + 1), "stiffness_5", delay(stiffness, 2, "stiffness") + 1)
         bend_5 = stage(signed(formats.site.width + formats.bus.width), "bend_5", quartic_4 * square_4)
         shift = site_fraction + formats.bus.fraction - formats.slope.fraction
-        slope, slope_over = saturate(round_shift(bend_5 + (stiffness_5 << formats.bus.fraction), shift), formats.slope)
+        assert shift == formats.bus.fraction + 1
+        slope, slope_over = saturate((bend_5 + (stiffness_5 << formats.bus.fraction)) >> shift, formats.slope)
         slope_6 = stage(signed(formats.slope.width), "slope_6", slope)
-        slope_clip_10 = delay(slope_over, 5, "slope_clip")
+        slope_clip = delay(slope_over, f - 5, "slope_clip")
         leak_7 = stage(signed(formats.state.width + formats.slope.width), "leak_7", delay(state, 4, "state") * slope_6)
         shift = state_fraction + formats.slope.fraction - fraction
         leak_8 = stage(leak_7.shape(), "leak_8", round_shift(leak_7, shift))
@@ -217,32 +226,38 @@ class NeuronUnit(wiring.Component):
         miss, miss_over = saturate(target - state, formats.state)
         nudged = beats[2].output & (self.phase != Phase.FREE)
         miss_3 = stage(signed(formats.state.width), "miss_3", Mux(nudged, miss, 0))
-        miss_clip_10 = delay(miss_over & nudged, 8, "miss_clip")
+        miss_clip = delay(miss_over & nudged, f - 2, "miss_clip")
         nudge_4 = stage(signed(formats.state.width + formats.beta.width), "nudge_4", miss_3 * self.beta)
         shift = state_fraction + formats.beta.fraction - fraction
-        nudge_8 = delay(stage(signed(27), "nudge_5", round_shift(nudge_4, shift)), 3, "nudge")
+        nudge_5 = stage(signed(27), "nudge_5", round_shift(nudge_4, shift))
 
-        # Push: over the lanes and the ends.
+        # Push: over the lanes and the ends, from the half that is added for rounding.
         ends = (self._geometry.groups - 1).bit_length() + 1
-        push_7 = Signal(signed(self.products.shape().width + ends))
-        taken = Mux(beats[PUSH_STAGE].empty, 0, self.products)
-        m.d.sync += push_7.eq(Mux(beats[PUSH_STAGE].first, 0, push_7) + taken)
+        push = Signal(signed(self.products.shape().width + ends))
+        taking = beats[f - 3]
         shift = formats.weight.fraction + formats.bus.fraction - fraction
-        bias_7 = delay(bias, 6, "bias")
-        push_8 = stage(
-            signed(42), "push_8", round_shift(push_7, shift) + (bias_7 << (fraction - formats.site.fraction))
-        )
+        m.d.sync += push.eq(Mux(taking.first, 1 << shift >> 1, push) + Mux(taking.empty, 0, self.products))
+        drawn = stage(signed(28), "drawn", (bias << (fraction - site_fraction)) + delay(nudge_5, f - 8, "nudge"))
+        pushed = stage(signed(42), "pushed", (push >> shift) + drawn)
 
-        # Noise: the word is taken at stage 6.
-        noise_9 = stage(signed(xi.shape().width + formats.amplitude.width), "noise_9", xi * self.amplitude)
-        noise_10 = stage(signed(27), "noise_10", round_shift(noise_9, formats.amplitude.fraction))
+        # Force: the leak, ready at stage 8, waits for the push.
+        force = stage(signed(43), "force", pushed - delay(leak_8, f - 9, "leak"))
+        last = beats[f + 1].valid & beats[f + 1].last & self.active
+        sized = stage(40, "sized", Mux(force < 0, -force, force) >> formats.guard)
+        clips = stage(2, "clips", slope_clip + miss_clip)
+        m.d.comb += [self.force_size.eq(Mux(last, sized, 0)), self.force_clips.eq(Mux(last, clips, 0))]
 
-        # Force and move.
-        force_9 = stage(signed(43), "force_9", push_8 - leak_8 + nudge_8)
-        step_10 = stage(signed(43), "step_10", round_shift(force_9, self.dt_shift))
-        size_10 = stage(40, "size_10", Mux(force_9 < 0, -force_9, force_9) >> formats.guard)
-        m.d.sync += self.force_size.eq(size_10)
-        stored_10 = delay(stored, 9, "stored")
-        bounded, over = clip(stored_10 + step_10 + noise_10, formats.rail)
-        m.d.sync += [moved.eq(bounded), self.state_clip.eq(over)]
-        m.d.sync += self.force_clips.eq(slope_clip_10 + miss_clip_10)
+        # Noise: the word is taken three stages before.
+        noise_0 = stage(signed(xi.shape().width + formats.amplitude.width), "noise_0", xi * self.amplitude)
+        noisy = delay(stored, f - 1, "stored") + round_shift(noise_0, formats.amplitude.fraction)
+        noisy_1 = stage(signed(28), "noisy_1", noisy)
+
+        # Move. The bit that was shifted out last rounds.
+        step = stage(signed(43), "step", force >> self.dt_shift)
+        rounds = stage(1, "rounds", ((force << 1) >> self.dt_shift)[0])
+        sum_2 = stage(signed(45), "sum_2", noisy_1 + step + rounds)
+        bounded, over = clip(sum_2, formats.rail)
+        clipped = stage(1, "clipped", over)
+        m.d.sync += moved.eq(bounded)
+        done = beats[f + 3]
+        m.d.comb += self.state_clip.eq(clipped & done.valid & done.last & self.active)

@@ -6,16 +6,16 @@ from amaranth.lib.wiring import In, Out
 
 from ..substrate.geometry import Geometry
 from ..substrate.protocol import Mode
+from .neuron import force_stage
 from .passes import Bank, Op, Order, Phase
 from .walker import WalkerCommand
 
 __all__ = ["Sequencer"]
 
-# Cycles that a pass goes on after its last step of the walk, until the last beat has left the pipeline: one more
-# than the stage at which its kind of beat writes (see lane.py and neuron.py).
+# Cycles that a pass goes on after its last step of the walk, until the last beat has left the pipeline: the stage at
+# which its kind of beat writes (see core.py and lane.py; for moving neurons, neuron.py).
 DRAIN_LOAD = 3
 DRAIN_BUS = 6
-DRAIN_MOVE = 12
 DRAIN_CONTRAST = 7
 
 WARM_UP = 64
@@ -97,8 +97,8 @@ class Sequencer(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        contexts = self._geometry.contexts
-        command, done = self.command, self.done
+        contexts, done = self._geometry.contexts, self.done
+        drain_move = force_stage(self._geometry.lanes) + 3
         step, warm = Signal(16), Signal(range(WARM_UP))
         remaining = Signal(9)
         m.d.comb += remaining.eq(self.batch - self.sample)
@@ -111,9 +111,14 @@ class Sequencer(wiring.Component):
         steps = Mux(self.phase == Phase.FREE, self.free_steps, self.nudged_steps)
         m.d.comb += [first_step.eq(step == 0), self.last_step.eq(step + 1 == steps)]
 
-        def walk(op: Op, order: Order, drain: int, **modules: int) -> None:
+        # What a pass is, is registered on its way to the datapath; so each begins two cycles after the last is done.
+        going, op, bank = Signal(), Signal(Op), Signal(Bank)
+        command = Signal(WalkerCommand)
+        m.d.sync += [self.go.eq(going & ~done), self.op.eq(op), self.bank.eq(bank), self.command.eq(command)]
+
+        def walk(kind: Op, order: Order, drain: int, **modules: int) -> None:
             """Have the walker stream one pass, until ``done``."""
-            m.d.comb += [self.go.eq(1), self.op.eq(op), command.order.eq(order), command.drain.eq(drain)]
+            m.d.comb += [going.eq(1), op.eq(kind), command.order.eq(order), command.drain.eq(drain)]
             m.d.comb += [getattr(command, name).eq(value) for name, value in modules.items()]
 
         def for_each_context(state: str, then) -> None:
@@ -145,7 +150,7 @@ class Sequencer(wiring.Component):
             m.d.sync += self.negate.eq(negate)
             m.next = "CONTRAST PROJECT"
 
-        m.d.comb += self.bank.eq(Bank.STATE)
+        m.d.comb += bank.eq(Bank.STATE)
         with m.FSM():
             with m.State("IDLE"), m.If(self.start):
                 m.d.comb += self.first_sample.eq(1)
@@ -215,7 +220,7 @@ class Sequencer(wiring.Component):
             initial = Mux(self.phase == Phase.FREE, Bank.ZERO, Bank.FREE)
             source = Mux(first_step, initial, Bank.STATE)
             with m.State("STEP PROJECT"):
-                m.d.comb += [self.relaxing.eq(1), self.bank.eq(source)]
+                m.d.comb += [self.relaxing.eq(1), bank.eq(source)]
                 walk(Op.PROJECT, Order.ENDS_NEURONS, DRAIN_BUS, free=1)
                 with m.If(done):
                     m.next = "STEP GAIN"
@@ -225,8 +230,8 @@ class Sequencer(wiring.Component):
                 with m.If(done):
                     m.next = "STEP FORCE"
             with m.State("STEP FORCE"):
-                m.d.comb += [self.relaxing.eq(1), self.bank.eq(source), self.stepped.eq(done)]
-                walk(Op.FORCE, Order.NEURONS_ENDS, DRAIN_MOVE, free=1)
+                m.d.comb += [self.relaxing.eq(1), bank.eq(source), self.stepped.eq(done)]
+                walk(Op.FORCE, Order.NEURONS_ENDS, drain_move, free=1)
                 with m.If(done):
                     m.d.sync += step.eq(step + 1)
                     m.next = "STEP PROJECT"

@@ -53,7 +53,7 @@ class Walker(wiring.Component):
     modules
         Modules in use.
     beat
-        The beats, two cycles behind the walk.
+        The beats, a cycle behind the walk.
     port
         Host access to the tables.
     """
@@ -77,25 +77,17 @@ class Walker(wiring.Component):
 
         m.submodules.modules = modules = Memory(shape=ModuleEntry, depth=geometry.modules, init=[])
         m.submodules.ends = ends = Memory(shape=EndEntry, depth=geometry.ends, init=[])
-        # One bit of each end again, to be seen in the cycle in which the walk decides to pass over it.
-        m.submodules.flags = flags = Memory(shape=1, depth=geometry.ends, init=[])
-        module_read = modules.read_port(domain="comb")
-        flag_read = flags.read_port(domain="comb")
-        end_read = ends.read_port()
+        module_read, end_read = modules.read_port(), ends.read_port()
 
-        # Position: module, end within module, neuron within module (or plain index).
+        # Position: module, end within module, neuron within module (or plain index). Both tables are read ahead: what
+        # is at hand is the entry of this module, of the one after it, and of this end.
         module = Signal(6)
         end = Signal(14)
         index = Signal(16)
-        entry = module_read.data
-        end_index = Signal(16)
-        m.d.comb += [
-            module_read.addr.eq(module),
-            end_index.eq(entry.first_end + end),
-            flag_read.addr.eq(end_index),
-            end_read.addr.eq(end_index),
-            end_read.en.eq(1),
-        ]
+        entry = Signal(ModuleEntry)
+        following = module_read.data
+        place = Signal(16)  # of this end in its table
+        next_place = Signal(16)
 
         linear = command.order == Order.LINEAR
         over_ends = Signal()
@@ -106,7 +98,7 @@ class Walker(wiring.Component):
         ]
         wanted = (entry.clamped & command.clamped) | (~entry.clamped & command.free) | (entry.output & command.output)
         skip_module = ~wanted | (over_ends & (entry.ends == 0))
-        skip_end = over_ends & flag_read.data & ~command.opposite_clamped
+        skip_end = over_ends & end_read.data.opposite_clamped & ~command.opposite_clamped
         last_index = Signal()
         last_end = Signal()
         m.d.comb += [
@@ -119,11 +111,11 @@ class Walker(wiring.Component):
         drain = Signal(5)
         finish = Signal()
         next_module = Signal()
-        m.d.comb += self.done.eq(draining & (drain == command.drain))
+        m.d.comb += [self.done.eq(draining & (drain == command.drain)), next_place.eq(place)]
         with m.If(draining):
             m.d.sync += drain.eq(drain + 1)
             with m.If(self.done):
-                m.d.sync += [draining.eq(0), drain.eq(0), module.eq(0), end.eq(0), index.eq(0)]
+                m.d.sync += [draining.eq(0), drain.eq(0)]
         with m.Elif(self.go):
             with m.If(linear):
                 m.d.comb += [emit.eq(command.count != 0), finish.eq(last_index | (command.count == 0))]
@@ -132,61 +124,62 @@ class Walker(wiring.Component):
                 m.d.comb += next_module.eq(1)
             with m.Elif(skip_end):
                 m.d.sync += end.eq(end + 1)
-                m.d.comb += next_module.eq(last_end)
+                m.d.comb += [next_module.eq(last_end), next_place.eq(place + 1)]
             with m.Else():
                 m.d.comb += [emit.eq(1), next_module.eq(last_index & last_end)]
                 with m.If(command.order == Order.NEURONS_ENDS):
                     m.d.sync += end.eq(Mux(last_end, 0, end + 1))
+                    m.d.comb += next_place.eq(Mux(last_end, entry.first_end, place + 1))
                     with m.If(last_end):
                         m.d.sync += index.eq(index + 1)
                 with m.Else():
                     m.d.sync += index.eq(Mux(last_index, 0, index + 1))
                     with m.If(last_index):
                         m.d.sync += end.eq(end + 1)
+                        m.d.comb += next_place.eq(place + 1)
             with m.If(next_module):
-                m.d.sync += [module.eq(module + 1), end.eq(0), index.eq(0)]
-                m.d.comb += finish.eq(module + 1 == self.modules)
+                m.d.sync += [module.eq(module + 1), end.eq(0), index.eq(0), entry.eq(following)]
+                m.d.comb += [finish.eq(module + 1 == self.modules), next_place.eq(following.first_end)]
             with m.If(finish):
                 m.d.sync += draining.eq(1)
 
-        # Stage 1: the end's entry is read. Stage 2: addresses are ready.
+        # While a pass drains, the walk goes back to the first module, whose entry takes a cycle to be read.
+        with m.If(draining):
+            m.d.sync += [module.eq(0), end.eq(0), index.eq(0), entry.eq(following)]
+        with m.If(draining & ~self.done):
+            m.d.comb += module_read.addr.eq(0)
+        with m.Else():
+            m.d.comb += module_read.addr.eq(module + next_module + 1)
+        with m.If(draining | ~self.go):
+            m.d.comb += next_place.eq(entry.first_end)
+        m.d.sync += place.eq(next_place)
+        m.d.comb += end_read.addr.eq(next_place)
+
         neuron_major = command.order == Order.NEURONS_ENDS
-        ahead = Signal(Beat(geometry))
-        offset = Signal(16)
-        m.d.sync += ahead.valid.eq(emit)
+        m.d.sync += self.beat.valid.eq(emit)
         with m.If(emit):
             m.d.sync += [
-                ahead.first.eq(Mux(neuron_major, end == 0, index == 0)),
-                ahead.last.eq(Mux(neuron_major, last_end, last_index)),
-                ahead.empty.eq(neuron_major & (entry.ends == 0)),
-                ahead.output.eq(entry.output),
-                ahead.neuron.eq(Mux(linear, index, entry.base + index)),
-                offset.eq(index),
-            ]
-        m.d.sync += self.beat.valid.eq(ahead.valid)
-        with m.If(ahead.valid):
-            m.d.sync += [
-                self.beat.first.eq(ahead.first),
-                self.beat.last.eq(ahead.last),
-                self.beat.empty.eq(ahead.empty),
-                self.beat.output.eq(ahead.output),
-                self.beat.neuron.eq(ahead.neuron),
-                self.beat.row.eq(end_read.data.row + offset),
-                self.beat.group.eq(Mux(linear, offset, end_read.data.group)),
+                self.beat.first.eq(Mux(neuron_major, end == 0, index == 0)),
+                self.beat.last.eq(Mux(neuron_major, last_end, last_index)),
+                self.beat.empty.eq(neuron_major & (entry.ends == 0)),
+                self.beat.output.eq(entry.output),
+                self.beat.neuron.eq(Mux(linear, index, entry.base + index)),
+                self.beat.row.eq(end_read.data.row + index),
+                self.beat.group.eq(Mux(linear, index, end_read.data.group)),
                 self.beat.side.eq(end_read.data.side),
             ]
 
-        self._host(m, modules, ends, flags, module_read, end_read)
+        self._host(m, modules, ends, module_read, end_read)
         return m
 
-    def _host(self, m, modules, ends, flags, module_read, end_read) -> None:
+    def _host(self, m, modules, ends, module_read, end_read) -> None:
         """Let the host write both tables and read them back, while no walk is on."""
         port = self.port
         at_modules = port.space == SPACES["modules"].code
         at_ends = port.space == SPACES["ends"].code
         # Entries are wider than a word: the first word waits until the second comes.
         low = Signal(32)
-        module_write, end_write, flag_write = modules.write_port(), ends.write_port(), flags.write_port()
+        module_write, end_write = modules.write_port(), ends.write_port()
         m.d.comb += [
             module_write.addr.eq(port.row),
             module_write.data.eq(low | (port.write_data << 32)),
@@ -194,15 +187,12 @@ class Walker(wiring.Component):
             end_write.addr.eq(port.row),
             end_write.data.eq(port.write_data),
             end_write.en.eq(port.write & at_ends),
-            flag_write.addr.eq(port.row),
-            flag_write.data.eq(port.write_data[31]),
-            flag_write.en.eq(port.write & at_ends),
         ]
         with m.If(port.write & at_modules & (port.word == 0)):
             m.d.sync += low.eq(port.write_data)
 
-        answer = Signal(32)
         with m.If(~port.busy):
             m.d.comb += [module_read.addr.eq(port.row), end_read.addr.eq(port.row)]
-            m.d.sync += answer.eq(Mux(port.word[0], module_read.data.as_value()[32:], module_read.data.as_value()[:32]))
-        m.d.sync += port.read_data.eq(Mux(at_ends, end_read.data.as_value(), answer))
+        whole = module_read.data.as_value()
+        words = Mux(at_ends, end_read.data.as_value(), Mux(port.word[0], whole[32:], whole[:32]))
+        m.d.sync += port.read_data.eq(words)
