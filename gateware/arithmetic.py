@@ -29,7 +29,7 @@ def clip(value: Value, top: int) -> tuple[Value, Value]:
         raise ValueError(f"Limit of a clipped value must be ones followed by zeros in binary, not {top:b}")
     width = top.bit_length() + 1
     negative, beyond, body = value[-1], value[width - 1 : -1], value[zeros : width - 1]
-    # Above by its highest bits, or by what is below the zeros of the top; below likewise, where -top itself is in range.
+    # Beyond by its highest bits, or by the bits below the zeros of the top; -top itself is in range.
     past = body.all() & value[:zeros].any() if zeros else Const(0)
     over = ~negative & (beyond.any() | past)
     under = negative & (~beyond.all() | ~body.any())

@@ -3,14 +3,14 @@
 from amaranth.hdl import Cat, Module, Mux, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
-from amaranth.lib.wiring import In
+from amaranth.lib.wiring import In, Out
 
 from ..substrate.formats import Formats
 from ..substrate.geometry import Geometry
 from ..substrate.protocol import SPACES
 from .hostport import HostPort
 from .lane import STAGES, Lane
-from .neuron import NeuronUnit, force_stage
+from .neuron import NeuronUnit, force_stage, tree_radices
 from .passes import Beat, Op, Phase
 from .registers import Registers
 from .samples import SampleBuffer
@@ -36,11 +36,13 @@ class Core(wiring.Component):
         Host access to all spaces, and the start of a run.
     frames, crc_errors, framing_errors, replays
         Counters of the link, for the host to read.
+    saturated
+        Whether anything saturated in the last run, for a lamp.
     """
 
     def __init__(self, geometry: Geometry, formats: Formats) -> None:
         self._geometry, self._formats = geometry, formats
-        super().__init__({"port": In(HostPort()), **{name: In(32) for name in _LINK_COUNTERS}})
+        super().__init__({"port": In(HostPort()), **{name: In(32) for name in _LINK_COUNTERS}, "saturated": Out(1)})
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -166,11 +168,11 @@ class Core(wiring.Component):
             m.d.comb += neuron.products.eq(total)
 
     def _tree(self, m, values: list, name: str):
-        """Adder tree of radix 4, a register for each level: from beat 4 to three before the force."""
-        for stage in range(4, force_stage(self._geometry.lanes) - 3):
+        """Adder tree, a register for each level: from beat 4 to three before the force."""
+        for stage, radix in enumerate(tree_radices(self._geometry.lanes), start=4):
             sums = []
-            for number in range(0, len(values), 4):
-                part = values[number : number + 4]
+            for number in range(0, len(values), radix):
+                part = values[number : number + radix]
                 exact = sum(part[1:], part[0])
                 register = Signal(exact.shape(), name=f"{name}_{stage}_{number}")
                 m.d.sync += register.eq(exact)
@@ -255,6 +257,10 @@ class Core(wiring.Component):
         size = registered(Mux(free_end, sum(neuron.force_size for neuron in neurons), 0), "size")
         force_clips = registered(sum(neuron.force_clips for neuron in neurons), "force_clips")
         state_clips = registered(sum(neuron.state_clip for neuron in neurons), "state_clips")
+        with m.If(self.port.start):
+            m.d.sync += self.saturated.eq(0)
+        with m.Elif((clipped != 0) | (force_clips != 0) | (state_clips != 0)):
+            m.d.sync += self.saturated.eq(1)
         residual = count("residual", size, 48)
         m.d.comb += [
             registers.cycles.eq(count("cycles", sequencer.busy)),

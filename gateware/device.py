@@ -1,6 +1,6 @@
 """Device: link and core, between two byte streams."""
 
-from amaranth.hdl import Module
+from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
@@ -33,11 +33,23 @@ class Device(wiring.Component):
         Bytes from and to the host.
     busy
         High while a run is under way: for a lamp, and for a simulation to know when time may stand still.
+    saturated
+        High if anything saturated in the last run.
+    link_error
+        Strobe: a frame was dropped.
     """
 
     def __init__(self, geometry: Geometry, *, build: bytes, board: bytes, clock: int, buffer: int = 4096) -> None:
         self._hello = Hello(build, board, clock, buffer, geometry, FORMATS)
-        super().__init__({"rx": In(stream.Signature(8)), "tx": Out(stream.Signature(8)), "busy": Out(1)})
+        super().__init__(
+            {
+                "rx": In(stream.Signature(8)),
+                "tx": Out(stream.Signature(8)),
+                "busy": Out(1),
+                "saturated": Out(1),
+                "link_error": Out(1),
+            }
+        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
@@ -46,8 +58,12 @@ class Device(wiring.Component):
         connect(m, flipped(self.rx), link.rx)
         connect(m, link.tx, flipped(self.tx))
         connect(m, link.port, core.port)
+        dropped = Signal(2)  # lowest bits of both counters, a cycle ago
+        m.d.sync += dropped.eq(Cat(link.crc_errors[0], link.framing_errors[0]))
         m.d.comb += [
             self.busy.eq(core.port.busy),
+            self.saturated.eq(core.saturated),
+            self.link_error.eq(Cat(link.crc_errors[0], link.framing_errors[0]) != dropped),
             core.frames.eq(link.frames),
             core.crc_errors.eq(link.crc_errors),
             core.framing_errors.eq(link.framing_errors),

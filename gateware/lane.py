@@ -148,14 +148,16 @@ class Lane(wiring.Component):
             own_gain_write.en.eq(beats[1].valid & (op == Op.LOAD_GAIN) & self.context[context]),
         ]
 
-        # Stage 2: operands. Stage 3: product.
+        # Stage 2: operands; the gain's has room to be aligned, so that drives are rounded like buses. Stage 3: product.
+        shift_project = formats.weight.fraction + formats.state.fraction - bus.fraction
+        shift_gain = formats.gain.fraction
         left, right = Signal(signed(bus.width)), Signal(signed(bus.width))
         state = self.states[context]
         with m.Switch(op):
             with m.Case(Op.PROJECT):
                 m.d.sync += [left.eq(weight.as_signed()), right.eq(state)]
             with m.Case(Op.GAIN):
-                m.d.sync += left.eq(own_gain.data.as_signed())
+                m.d.sync += left.eq(own_gain.data.as_signed() << shift_project - shift_gain)
                 m.d.sync += right.eq(Mux(beats[2].side, bus_b.data, bus_a.data).as_signed())
             with m.Case(Op.FORCE):
                 m.d.sync += [left.eq(weight.as_signed()), right.eq(opposite.data.as_signed())]
@@ -169,14 +171,12 @@ class Lane(wiring.Component):
         # Stage 4: accumulate, from the half that is added for rounding. Stage 5: saturate. Stage 6: onto the bus.
         sum_width = formats.weight.width + formats.state.width + self._geometry.neurons.bit_length()
         total = Signal(signed(sum_width))
-        shift_project = formats.weight.fraction + formats.state.fraction - bus.fraction
-        shift_gain = formats.gain.fraction
         value, clipped = Signal(signed(bus.width)), Signal()
         projecting, driving = op == Op.PROJECT, op == Op.GAIN
         with m.If(projecting | driving):
-            half = Mux(driving, 1 << shift_gain >> 1, 1 << shift_project >> 1)
+            half = 1 << shift_project >> 1
             m.d.sync += total.eq(Mux(beats[4].first | driving, half, total) + product)
-            bounded, over = saturate(Mux(driving, total >> shift_gain, total >> shift_project), bus)
+            bounded, over = saturate(total >> shift_project, bus)
             ready = beats[5].valid & (beats[5].last | driving)
             m.d.sync += [value.eq(bounded), clipped.eq(over & ready & self.active[context])]
         with m.Else():
@@ -208,7 +208,7 @@ class Lane(wiring.Component):
         return term
 
     def _accumulate(self, m: Module, terms: list) -> list:
-        """Both contrast memories: read at stage 4, held at 5, added to at 6, written at 7. Returns what a host reads."""
+        """Both contrast memories: read at stage 4, held at 5, added to at 6, written at 7. Returns what hosts read."""
         geometry, op, beats = self._geometry, self.op, self.beats
         width = self._formats.contrast.width
         total, held, result = (Signal(signed(width), name=name) for name in ("contrast_total", "held", "result"))

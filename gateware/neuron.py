@@ -12,15 +12,20 @@ from .hostport import SpacePort
 from .noise import NoiseGenerator
 from .passes import Bank, Beat, Op, Phase
 
-__all__ = ["NeuronUnit", "force_stage"]
+__all__ = ["NeuronUnit", "force_stage", "tree_radices"]
 
 
 def force_stage(lanes: int) -> int:
     """Stage of a beat at which its neuron's force is known, three after that at which the lanes' products arrive.
 
-    The adder tree over the lanes has two levels of radix 4, or three. The state is written back three stages later.
+    The adder tree over the lanes is between. The state is written back three stages later.
     """
-    return 9 if lanes <= 16 else 10
+    return 7 + len(tree_radices(lanes))
+
+
+def tree_radices(lanes: int) -> list[int]:
+    """How many sums each level of the adder tree adds: few levels for few lanes, else the fewest adders."""
+    return [4, 4] if lanes <= 16 else [2] * (lanes - 1).bit_length()
 
 
 class NeuronUnit(wiring.Component):

@@ -46,7 +46,7 @@ module board #(
         || idle || age >= (busy ? PATROL : GLANCE));
 
     device device (
-        .clk(clk), .rst(1'b0), .busy(busy),
+        .clk(clk), .rst(1'b0), .busy(busy), .saturated(), .link_error(),
         .rx__payload(inbox[8*taken[10:0] +: 8]), .rx__valid(rx_valid), .rx__ready(rx_ready),
         .tx__payload(tx_payload), .tx__valid(tx_valid), .tx__ready(tx_ready)
     );
