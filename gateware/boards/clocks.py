@@ -79,9 +79,9 @@ def ice40_dividers(source: float, wanted: float) -> Ice40Dividers:
 
 
 class Clock(wiring.Component):
-    """Makes the domain ``sync``, and says when it is steady.
+    """Drives the domain ``sync`` of its parent, and says when it is steady.
 
-    The domain has no reset: every register starts at its initial value when the FPGA is configured, and nothing moves
+    The domain needs no reset: every register starts at its initial value when the FPGA is configured, and nothing moves
     before the first byte comes in. So it is enough to keep bytes out until the clock is ``ready``.
 
     Parameters
@@ -107,7 +107,6 @@ class Clock(wiring.Component):
         m = Module()
         source = platform.default_clk_frequency
         oscillator, clock, locked = Signal(), Signal(name="clock"), Signal()
-        m.domains.sync = ClockDomain(reset_less=True)
         m.domains.board = ClockDomain(reset_less=True, local=True)
         port = platform.request(platform.default_clk, dir="-")
         if self._family == "ecp5":

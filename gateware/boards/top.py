@@ -1,6 +1,6 @@
 """Top: the device on a board, between its clock, its serial line and its LEDs."""
 
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import ClockDomain, Module, Signal
 from amaranth.lib import io, wiring
 from amaranth.lib.wiring import connect
 
@@ -33,6 +33,7 @@ class Top(wiring.Component):
     def elaborate(self, platform) -> Module:
         m = Module()
         board = self._board
+        m.domains.sync = ClockDomain(reset_less=True)  # driven by the clock
         m.submodules.clock = clock = Clock(board.family, board.clock)
         m.submodules.uart = uart = Uart(clock=board.clock, baud=board.baud)
         m.submodules.device = device = Device(

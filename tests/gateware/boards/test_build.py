@@ -1,0 +1,97 @@
+"""Builds: geometry from text, the report, and how many cycles a step takes."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from equipoise.gateware.boards import BOARDS
+from equipoise.gateware.build import BuildReport, parse_geometry
+from equipoise.gateware.build.report import make_report, project
+from equipoise.host.bench import bench_network
+from equipoise.substrate.errors import ToolError
+from equipoise.substrate.geometry import Geometry
+
+BOARD = BOARDS["ulx3s-25f"]
+
+
+def test_geometry_from_text() -> None:
+    default = Geometry()
+    assert parse_geometry("", default) == default
+    assert parse_geometry("lanes=4, contexts=2,rows=512", default) == Geometry(lanes=4, contexts=2, rows=512)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("lane=4", r"^Geometry 'lane=4' must be NAME=INTEGER with a name of lanes, contexts, .*$"),
+        ("lanes", r"^Geometry 'lanes' must be NAME=INTEGER"),
+        ("lanes=four", r"^Geometry lanes must be an integer, not 'four'$"),
+        ("lanes=0", r"^Geometry lanes must be an integer from 1 to 64, not 0$"),
+        ("neurons=100", r"^Geometry neurons must be a power of two, not 100$"),
+    ],
+)
+def test_geometry_that_is_none(text: str, message: str) -> None:
+    with pytest.raises(ToolError, match=message):
+        parse_geometry(text, Geometry())
+
+
+def routed(fmax: float) -> dict:
+    """As nextpnr writes it."""
+    clock = "$glbnet$clock.clock"
+    step = {"delay": 5.6, "type": "clk-to-q", "from": {"cell": "a"}, "to": {"cell": "b"}}
+    return {
+        "utilization": {"MULT18X18D": {"used": 26, "available": 28}, "DCCA": {"used": 2, "available": 56}},
+        "fmax": {clock: {"achieved": fmax, "constraint": 80.0}, "oscillator": {"achieved": 200.0, "constraint": 25.0}},
+        "critical_paths": [{"from": f"posedge {clock}", "to": f"posedge {clock}", "path": [step]}],
+    }
+
+
+def report(fmax: float) -> BuildReport:
+    speed = project(BOARD, BOARD.geometry, bench_network())
+    return make_report(BOARD, BOARD.geometry, bytes(8), {"yosys": "1"}, routed(fmax), speed)
+
+
+def test_report(tmp_path: Path) -> None:
+    made = report(81.25)
+    assert made.met and made.used == {"multipliers": (26, 28)} and made.fmax_mhz == 81.25
+    assert made.critical_path == [{"ns": 5.6, "type": "clk-to-q", "from": "a", "to": "b"}]
+    made.save(tmp_path / "build.json")
+    assert BuildReport.load(tmp_path / "build.json") == made
+    assert json.loads((tmp_path / "build.json").read_text())["speed"]["cycles_per_step"] == 653
+    table = dict(made.rows())
+    assert table["multipliers"] == "26 of 28 (93%)"
+    assert table["clock"] == "80.0 MHz, fmax 81.2 MHz: met"
+
+
+def test_report_of_timing_not_met() -> None:
+    made = report(79.99)
+    assert not made.met and dict(made.rows())["clock"].endswith("NOT MET")
+
+
+def test_a_network_too_large_has_no_speed() -> None:
+    assert project(BOARD, parse_geometry("rows=64", BOARD.geometry), bench_network()) is None
+
+
+@pytest.mark.parametrize(("lanes", "contexts"), [(2, 2), (8, 1), (5, 2)])
+def test_cycles_of_a_step_are_those_of_the_gateware(sim_device, lanes: int, contexts: int) -> None:
+    from equipoise.gateware.build.speed import step_cycles
+    from equipoise.gateware.neuron import force_stage
+    from equipoise.gateware.sequencer import DRAIN_BUS
+    from equipoise.substrate.network import Coupling, Module, Network
+    from equipoise.substrate.phases import Schedule
+
+    from ...networks import random_minibatch, random_parameters
+
+    modules = (Module("x", 5, clamped=True), Module("h", 7), Module("y", 3), Module("alone", 2))
+    couplings = (Coupling("x", "h", 3), Coupling("h", "y", 9), Coupling("x", "y", 2))
+    network = Network(modules, couplings, "y")
+    import numpy as np
+
+    rng = np.random.default_rng(0)
+    device = sim_device(lanes, contexts)
+    device.configure(network)
+    device.write(random_parameters(network, rng, 0.1))
+    result = device.run(random_minibatch(network, rng, 2), Schedule(free_steps=5, nudged_steps=3, seed=1))
+    drains = (DRAIN_BUS, DRAIN_BUS, force_stage(lanes) + 3)
+    assert result.relax_cycles == result.relax_steps * step_cycles(network, lanes, drains)
