@@ -1,5 +1,6 @@
 # make train   sets everything up, then trains on the simulated gateware
 # make test    sets everything up, then runs all tests
+# make bitstreams   sets everything up, then builds a small bitstream from scratch; fails if its timing is not met
 
 PYTHON ?= python3
 VENV := .venv
@@ -11,13 +12,16 @@ TYPED := equipoise.substrate equipoise.drivers equipoise.host
 export OMP_NUM_THREADS := 1
 export OPENBLAS_NUM_THREADS := 1
 
-.PHONY: train test lint types clean
+.PHONY: train test bitstreams lint types clean
 
 train: $(READY)
 	$(BIN)/equipoise train --recipe digits-quick
 
 test: $(READY)
 	$(BIN)/pytest
+
+bitstreams: $(READY)
+	$(BIN)/equipoise build ulx3s-25f --geometry lanes=2,contexts=1
 
 lint: $(READY)
 	$(BIN)/ruff check .

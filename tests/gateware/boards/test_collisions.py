@@ -38,7 +38,7 @@ def poisoned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         device = Device(geometry, build=identity[:8], board=build.BOARD_ID, clock=build.CLOCK, buffer=build.BUFFER)
         (tmp_path / "device.il").write_text(rtlil.convert(device, name="device", emit_src=False))
         script = (
-            f"read_rtlil device.il; {COLLISIONS}; hierarchy -top device; proc; memory_collect; "
+            f"read_rtlil device.il; {COLLISIONS}; proc -nomux -norom; memory_collect; "
             "write_verilog -norename -noattr device.v"
         )
         subprocess.run([sys.executable, "-c", YOSYS, "-q", "-p", script], cwd=tmp_path, check=True)
