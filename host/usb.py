@@ -41,10 +41,11 @@ def usb_devices() -> list[UsbDevice]:
     devices = []
     for folder in SYSFS.iterdir():
         try:
-            ids = [int((folder / name).read_text(), 16) for name in ("idVendor", "idProduct")]
+            vendor, product = (int((folder / name).read_text(), 16) for name in ("idVendor", "idProduct"))
             place = ":".join((folder / name).read_text().strip() for name in ("busnum", "devnum"))
         except (OSError, ValueError):
             continue  # an interface of a device, or one just unplugged
         serial = folder / "serial"
-        devices.append(UsbDevice(*ids, serial.read_text().strip() if serial.is_file() else "", place))
+        told = serial.read_text().strip() if serial.is_file() else ""
+        devices.append(UsbDevice(vendor, product, told, place))
     return sorted(devices)

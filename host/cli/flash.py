@@ -52,4 +52,5 @@ def flash(
     if as_json:
         show_json({"board": known.name, "build_id": built.report.build_id, "persist": persist})
     else:
-        typer.echo(f"Loaded build {built.report.build_id}. Next: equipoise train --device serial:by-id/...")
+        typer.echo(f"Loaded build {built.report.build_id}.")
+        typer.echo(f"Next: equipoise train --device 'serial:PORT?baud={known.baud}', with a PORT of equipoise devices")

@@ -4,8 +4,10 @@ from types import SimpleNamespace
 
 import pytest
 
+from equipoise.gateware.boards import BOARDS
 from equipoise.host import doctor
 from equipoise.host.doctor import Check, check_machine
+from equipoise.substrate.errors import ToolError
 
 
 @pytest.fixture
@@ -59,3 +61,17 @@ def test_serial_ports(checks, monkeypatch, allowed, remedy):
     monkeypatch.setattr(doctor.os, "access", lambda path, mode: allowed)
     monkeypatch.setattr(doctor, "_group", lambda path: "uucp")
     assert checks()["/dev/ttyUSB7"].remedy == remedy
+
+
+def test_the_udev_rule_covers_every_known_board(tmp_path):
+    commands = doctor.write_udev_rule(tmp_path / "my rule")
+    rule = (tmp_path / "my rule").read_text()
+    for board in BOARDS.values():
+        vendor, product = board.usb
+        assert f'SUBSYSTEM=="usb", ATTRS{{idVendor}}=="{vendor:04x}", ATTRS{{idProduct}}=="{product:04x}", ' in rule
+    assert commands[0] == f"sudo cp '{tmp_path}/my rule' /etc/udev/rules.d/70-equipoise.rules"
+
+
+def test_a_udev_rule_that_cannot_be_written(tmp_path):
+    with pytest.raises(ToolError, match=r"^udev rule '.*' cannot be written \(Is a directory\): give another file$"):
+        doctor.write_udev_rule(tmp_path)
