@@ -116,8 +116,10 @@ class Sequencer(wiring.Component):
         command = Signal(WalkerCommand)
         m.d.sync += [self.go.eq(going & ~done), self.op.eq(op), self.bank.eq(bank), self.command.eq(command)]
 
-        def walk(kind: Op, order: Order, drain: int, **modules: int) -> None:
+        def walk(kind: Op, order: Order, drain: int, count=None, **modules: int) -> None:
             """Have the walker stream one pass, until ``done``."""
+            if count is not None:
+                m.d.comb += [command.last.eq(count - 1), command.empty.eq(count == 0)]
             m.d.comb += [going.eq(1), op.eq(kind), command.order.eq(order), command.drain.eq(drain)]
             m.d.comb += [getattr(command, name).eq(value) for name, value in modules.items()]
 

@@ -23,7 +23,8 @@ EndEntry = data.StructLayout({"row": 16, "group": 14, "side": 1, "opposite_clamp
 WalkerCommand = data.StructLayout(
     {
         "order": Order,
-        "count": 13,
+        "last": 13,
+        "empty": 1,
         "clamped": 1,
         "free": 1,
         "output": 1,
@@ -31,9 +32,9 @@ WalkerCommand = data.StructLayout(
         "drain": 5,
     }
 )
-"""What to walk: ``count`` for the linear order, else the modules that are ``clamped``, ``free``, or ``output``
-(any that is set), their ends whose opposite module is free or, if ``opposite_clamped``, any; and how many cycles to
-wait at the end until the pipeline has drained."""
+"""What to walk: 0 to ``last`` for the linear order, or nothing if ``empty``; else modules that are ``clamped``,
+``free``, or ``output`` (any that is set), their ends whose opposite module is free or, if ``opposite_clamped``, any;
+and how many cycles to wait at the end until the pipeline has drained."""
 
 
 class Walker(wiring.Component):
@@ -77,17 +78,32 @@ class Walker(wiring.Component):
 
         m.submodules.modules = modules = Memory(shape=ModuleEntry, depth=geometry.modules, init=[])
         m.submodules.ends = ends = Memory(shape=EndEntry, depth=geometry.ends, init=[])
-        module_read, end_read = modules.read_port(), ends.read_port()
+        # Read without a clock: tables are small, and what is looked up here is wanted in the same cycle.
+        module_read, end_read = modules.read_port(domain="comb"), ends.read_port(domain="comb")
 
-        # Position: module, end within module, neuron within module (or plain index). Both tables are read ahead: what
-        # is at hand is the entry of this module, of the one after it, and of this end.
-        module = Signal(6)
+        # Position: module, end within module, neuron within module (or plain index). Of this module all is at hand in
+        # registers, made when the walk got there from the table's next row; its last index and end, not their numbers.
+        entry = Signal(ModuleEntry)
+        last_of_entry, last_end_of_entry, no_ends = Signal(16), Signal(14), Signal()
         end = Signal(14)
         index = Signal(16)
-        entry = Signal(ModuleEntry)
-        following = module_read.data
         place = Signal(16)  # of this end in its table
-        next_place = Signal(16)
+        next_module = Signal(6)
+        following = module_read.data
+        here = end_read.data
+        m.d.comb += [module_read.addr.eq(next_module), end_read.addr.eq(place)]
+
+        def enter() -> None:
+            """Go to the next module."""
+            m.d.sync += [
+                entry.eq(following),
+                last_of_entry.eq(following.count - 1),
+                last_end_of_entry.eq(following.ends - 1),
+                no_ends.eq(following.ends == 0),
+                place.eq(following.first_end),
+                end.eq(0),
+                index.eq(0),
+            ]
 
         linear = command.order == Order.LINEAR
         over_ends = Signal()
@@ -97,77 +113,69 @@ class Walker(wiring.Component):
             over_neurons.eq(command.order != Order.ENDS),
         ]
         wanted = (entry.clamped & command.clamped) | (~entry.clamped & command.free) | (entry.output & command.output)
-        skip_module = ~wanted | (over_ends & (entry.ends == 0))
-        skip_end = over_ends & end_read.data.opposite_clamped & ~command.opposite_clamped
+        skip_module = ~wanted | (over_ends & no_ends)
+        skip_end = over_ends & here.opposite_clamped & ~command.opposite_clamped
         last_index = Signal()
         last_end = Signal()
         m.d.comb += [
-            last_index.eq(~over_neurons | (index + 1 == Mux(linear, command.count, entry.count))),
-            last_end.eq((command.order == Order.NEURONS) | (end + 1 >= entry.ends)),
+            last_index.eq(~over_neurons | (index == Mux(linear, command.last, last_of_entry))),
+            last_end.eq((command.order == Order.NEURONS) | no_ends | (end == last_end_of_entry)),
         ]
 
         emit = Signal()
         draining = Signal()
         drain = Signal(5)
         finish = Signal()
-        next_module = Signal()
-        m.d.comb += [self.done.eq(draining & (drain == command.drain)), next_place.eq(place)]
+        leave = Signal()
+        m.d.comb += self.done.eq(draining & (drain == command.drain))
         with m.If(draining):
-            m.d.sync += drain.eq(drain + 1)
+            # The walk goes back to the first module.
+            enter()
+            m.d.sync += [drain.eq(drain + 1), next_module.eq(0)]
             with m.If(self.done):
-                m.d.sync += [draining.eq(0), drain.eq(0)]
+                m.d.sync += [draining.eq(0), drain.eq(0), next_module.eq(1)]
         with m.Elif(self.go):
             with m.If(linear):
-                m.d.comb += [emit.eq(command.count != 0), finish.eq(last_index | (command.count == 0))]
+                m.d.comb += [emit.eq(~command.empty), finish.eq(last_index | command.empty)]
                 m.d.sync += index.eq(index + 1)
             with m.Elif(skip_module):
-                m.d.comb += next_module.eq(1)
+                m.d.comb += leave.eq(1)
             with m.Elif(skip_end):
-                m.d.sync += end.eq(end + 1)
-                m.d.comb += [next_module.eq(last_end), next_place.eq(place + 1)]
+                m.d.sync += [end.eq(end + 1), place.eq(place + 1)]
+                m.d.comb += leave.eq(last_end)
             with m.Else():
-                m.d.comb += [emit.eq(1), next_module.eq(last_index & last_end)]
+                m.d.comb += [emit.eq(1), leave.eq(last_index & last_end)]
                 with m.If(command.order == Order.NEURONS_ENDS):
-                    m.d.sync += end.eq(Mux(last_end, 0, end + 1))
-                    m.d.comb += next_place.eq(Mux(last_end, entry.first_end, place + 1))
+                    m.d.sync += [
+                        end.eq(Mux(last_end, 0, end + 1)),
+                        place.eq(Mux(last_end, entry.first_end, place + 1)),
+                    ]
                     with m.If(last_end):
                         m.d.sync += index.eq(index + 1)
                 with m.Else():
                     m.d.sync += index.eq(Mux(last_index, 0, index + 1))
                     with m.If(last_index):
-                        m.d.sync += end.eq(end + 1)
-                        m.d.comb += next_place.eq(place + 1)
-            with m.If(next_module):
-                m.d.sync += [module.eq(module + 1), end.eq(0), index.eq(0), entry.eq(following)]
-                m.d.comb += [finish.eq(module + 1 == self.modules), next_place.eq(following.first_end)]
+                        m.d.sync += [end.eq(end + 1), place.eq(place + 1)]
+            with m.If(leave):
+                enter()
+                m.d.sync += next_module.eq(next_module + 1)
+                m.d.comb += finish.eq(next_module == self.modules)
             with m.If(finish):
                 m.d.sync += draining.eq(1)
 
-        # While a pass drains, the walk goes back to the first module, whose entry takes a cycle to be read.
-        with m.If(draining):
-            m.d.sync += [module.eq(0), end.eq(0), index.eq(0), entry.eq(following)]
-        with m.If(draining & ~self.done):
-            m.d.comb += module_read.addr.eq(0)
-        with m.Else():
-            m.d.comb += module_read.addr.eq(module + next_module + 1)
-        with m.If(draining | ~self.go):
-            m.d.comb += next_place.eq(entry.first_end)
-        m.d.sync += place.eq(next_place)
-        m.d.comb += end_read.addr.eq(next_place)
-
         neuron_major = command.order == Order.NEURONS_ENDS
         m.d.sync += self.beat.valid.eq(emit)
-        with m.If(emit):
-            m.d.sync += [
-                self.beat.first.eq(Mux(neuron_major, end == 0, index == 0)),
-                self.beat.last.eq(Mux(neuron_major, last_end, last_index)),
-                self.beat.empty.eq(neuron_major & (entry.ends == 0)),
-                self.beat.output.eq(entry.output),
-                self.beat.neuron.eq(Mux(linear, index, entry.base + index)),
-                self.beat.row.eq(end_read.data.row + index),
-                self.beat.group.eq(Mux(linear, index, end_read.data.group)),
-                self.beat.side.eq(end_read.data.side),
-            ]
+        # Between beats, what they carry does not matter.
+        m.d.sync += [
+            self.beat.first.eq(Mux(neuron_major, end == 0, index == 0)),
+            self.beat.last.eq(Mux(neuron_major, last_end, last_index)),
+            self.beat.empty.eq(neuron_major & no_ends),
+            self.beat.output.eq(entry.output),
+            self.beat.neuron.eq(Mux(linear, index, entry.base + index)),
+            self.beat.row.eq(here.row + index),
+            self.beat.group.eq(Mux(linear, index, here.group)),
+            self.beat.side.eq(here.side),
+        ]
 
         self._host(m, modules, ends, module_read, end_read)
         return m
@@ -193,6 +201,6 @@ class Walker(wiring.Component):
 
         with m.If(~port.busy):
             m.d.comb += [module_read.addr.eq(port.row), end_read.addr.eq(port.row)]
-        whole = module_read.data.as_value()
-        words = Mux(at_ends, end_read.data.as_value(), Mux(port.word[0], whole[32:], whole[:32]))
-        m.d.sync += port.read_data.eq(words)
+        whole, answer = module_read.data.as_value(), Signal(32)
+        m.d.sync += answer.eq(Mux(at_ends, end_read.data.as_value(), Mux(port.word[0], whole[32:], whole[:32])))
+        m.d.sync += port.read_data.eq(answer)

@@ -117,7 +117,6 @@ class Clock(wiring.Component):
             # The pin feeds the PLL only, which hands its signal on: at this pin there is no other way in.
             m.submodules.pll = self._ice40(ice40_dividers(source, self._frequency), port, oscillator, clock, locked)
         m.d.comb += [ClockSignal("sync").eq(clock), ClockSignal("board").eq(oscillator)]
-        platform.add_clock_constraint(clock, self._frequency)
 
         wait = round(_SETTLE * source)
         timer, done = Signal(range(wait + 1)), Signal()

@@ -12,12 +12,12 @@ __all__ = ["BOARDS"]
 _ECP5_CLOCK = 80_000_000
 
 SMALL_ECP5 = Geometry(
-    lanes=8, contexts=2, neurons=256, rows=1024, groups=8, levels=8, sample_words=4096, output_words=2048
+    lanes=8, contexts=2, neurons=256, rows=1024, groups=8, levels=8, sample_words=8192, output_words=4096
 )
 """26 of the 28 multipliers of an LFE5U-25F."""
 
 MIDDLE_ECP5 = Geometry(
-    lanes=16, contexts=3, neurons=256, rows=1024, groups=8, levels=8, sample_words=4096, output_words=2048
+    lanes=16, contexts=3, neurons=256, rows=1024, groups=8, levels=8, sample_words=8192, output_words=4096
 )
 """63 of the 72 multipliers of an LFE5U-45F."""
 

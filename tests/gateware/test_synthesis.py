@@ -58,7 +58,7 @@ def test_memories_stay_memories(core: dict[str, int]) -> None:
     lanes, contexts = GEOMETRY.lanes, GEOMETRY.contexts
     a_lane = 4 + 4 * contexts  # weights, gains, two contrasts; for each context gains, two buses, drive
     a_context = 4  # two banks of states, biases, targets
-    tables = 8  # modules, ends and their flags, sites, biases, samples, outputs, bias contrast
+    tables = 7  # modules, ends, sites, biases, samples, outputs, bias contrast
     assert core["$mem_v2"] == lanes * a_lane + contexts * a_context + tables
 
 

@@ -24,7 +24,7 @@ def test_a_board_makes_a_design(board: Board) -> None:
     lamps = sum(getattr(board.lamps, name) is not None for name in ("alive", "busy", "saturated", "link_error"))
     placed = pins.count("LOCATE COMP") + pins.count("set_io")
     assert placed == 3 + lamps  # clock, rx, tx
-    assert f"{board.clock}" in pins or f"{board.clock / 1e6}" in pins  # the clock is constrained
+    assert "FREQUENCY PORT" in pins or "set_frequency" in pins  # from the oscillator nextpnr derives the clock
     bit_cycles(board.clock, board.baud)
 
 
