@@ -1,0 +1,56 @@
+"""Reports of the larger builds, kept in docs/builds, and the table of them in docs/boards.md.
+
+    python benchmarks/boards.py [BOARD ...]
+
+Builds each board named, with its own geometry (this takes from minutes to hours, unless it is in the cache), keeps its
+report, and writes the table anew from all reports kept. Timing that is not met is kept too, and the table says so.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from equipoise.gateware.boards import find_board
+from equipoise.gateware.build import BuildReport, build_bitstream
+from equipoise.host.bench import bench_network
+
+DOCS = Path(__file__).parent.parent / "docs"
+BUILDS = DOCS / "builds"
+HEADING = "## What was reached\n"
+
+
+def main() -> None:
+    for name in sys.argv[1:]:
+        board = find_board(name)
+        build = build_bitstream(board, network=bench_network(), stage=lambda stage: print(stage, flush=True))
+        BUILDS.mkdir(exist_ok=True)
+        build.report.save(BUILDS / f"{board.name}.json")
+    page = DOCS / "boards.md"
+    before, heading, _ = page.read_text().partition(HEADING)
+    page.write_text(before + heading + table([BuildReport.load(path) for path in sorted(BUILDS.glob("*.json"))]))
+
+
+def table(reports: list[BuildReport]) -> str:
+    lines = [
+        "",
+        "Made by `python benchmarks/boards.py`; the whole reports are in `docs/builds/`. Speeds are projected.",
+        "",
+        "| board | lanes x contexts | multipliers | block RAMs | LUTs | clock, fmax (MHz) | cycles a step | steps/s |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for report in reports:
+        sizes = f"{report.geometry['lanes']} x {report.geometry['contexts']}"
+        counts = [report.used.get(name, (0, 0)) for name in ("multipliers", "block RAMs", "LUTs")]
+        used = " | ".join(f"{count} of {total}" for count, total in counts)
+        clock = f"{report.target_mhz:g}, {report.fmax_mhz:.1f}{'' if report.met else ' (not met)'}"
+        speed = report.speed
+        fast = f"{speed.cycles_per_step} | {speed.steps_per_second:,.0f}" if speed else "- | -"
+        lines.append(f"| {report.board} | {sizes} | {used} | {clock} | {fast} |")
+    for tools in sorted({", ".join(report.tools.values()) for report in reports}):
+        lines += ["", f"Tools: {tools}."]
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    main()
