@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -140,10 +141,11 @@ def load_board(path: Path) -> Board:
     ToolError
         If the file cannot be run, or defines none.
     """
-    spec = importlib.util.spec_from_file_location(path.stem, path)
+    spec = importlib.util.spec_from_file_location(f"equipoise_board_{path.stem}", path)
     if spec is None or spec.loader is None or not path.is_file():
         raise ToolError(f"Board file '{path}' cannot be read: give the path of a Python file")
     module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # what is defined in it can then be traced to its file
     try:
         spec.loader.exec_module(module)
     except Exception as error:

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from equipoise.gateware.boards import BOARDS
+from equipoise.gateware.boards import BOARDS, load_board
 from equipoise.gateware.build import BuildReport, parse_geometry
+from equipoise.gateware.build.build import digest
 from equipoise.gateware.build.report import make_report, project
 from equipoise.host.bench import bench_network
 from equipoise.substrate.errors import ToolError
@@ -95,3 +96,25 @@ def test_cycles_of_a_step_are_those_of_the_gateware(sim_device, lanes: int, cont
     result = device.run(random_minibatch(network, rng, 2), Schedule(free_steps=5, nudged_steps=3, seed=1))
     drains = (DRAIN_BUS, DRAIN_BUS, force_stage(lanes) + 3)
     assert result.relax_cycles == result.relax_steps * step_cycles(network, lanes, drains)
+
+
+OWN = """
+from dataclasses import replace
+from equipoise.gateware.boards import BOARDS
+
+class Platform:
+    pin = "{pin}"
+
+board = replace(BOARDS["ulx3s-25f"], platform=Platform)
+"""
+
+
+def test_another_pin_is_another_build(tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    builds = []
+    for pin in ("A1", "A1", "B2"):
+        path.write_text(OWN.format(pin=pin))
+        board = load_board(path)
+        builds.append(digest(board, board.geometry, []))
+    assert builds[0] == builds[1] != builds[2]
+    assert digest(BOARD, parse_geometry("rows=512", BOARD.geometry), []) != digest(BOARD, BOARD.geometry, [])
