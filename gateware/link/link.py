@@ -2,12 +2,12 @@
 
 from amaranth.hdl import Module
 from amaranth.lib import stream, wiring
-from amaranth.lib.fifo import SyncFIFOBuffered
+from amaranth.lib.fifo import SyncFIFO, SyncFIFOBuffered
 from amaranth.lib.wiring import In, Out, connect, flipped
 
 from ...substrate.protocol import HEADER, MAX_PAYLOAD, Hello
 from ..hostport import HostPort
-from .cobs import CobsDecoder, CobsEncoder
+from .cobs import CobsDecoder, CobsEncoder, FrameByte
 from .command import CommandProcessor
 from .framing import FrameReceiver, FrameSender
 
@@ -71,8 +71,9 @@ class Link(wiring.Component):
         connect(m, receiver.request, processor.request)
         connect(m, receiver.payload, processor.payload)
         connect(m, processor.answer, sender.answer)
-        connect(m, processor.answer_payload, sender.payload)
-        connect(m, sender.plain, encoder.plain)
+        # Between the memory of a request and that of the encoder the way is too long for a cycle.
+        self._decouple(m, "answer_bytes", processor.answer_payload, sender.payload)
+        self._decouple(m, "frame_bytes", sender.plain, encoder.plain)
         connect(m, encoder.encoded, flipped(self.tx))
         connect(m, processor.port, flipped(self.port))
         m.d.comb += [
@@ -82,3 +83,16 @@ class Link(wiring.Component):
             self.replays.eq(processor.replays),
         ]
         return m
+
+    @staticmethod
+    def _decouple(m: Module, name: str, source, sink) -> None:
+        """Connect two streams of :data:`FrameByte` so that nothing of either reaches the other in the same cycle."""
+        m.submodules[name] = fifo = SyncFIFO(width=FrameByte.size, depth=2)
+        m.d.comb += [
+            fifo.w_data.eq(source.payload),
+            fifo.w_en.eq(source.valid),
+            source.ready.eq(fifo.w_rdy),
+            sink.payload.eq(fifo.r_data),
+            sink.valid.eq(fifo.r_rdy),
+            fifo.r_en.eq(sink.ready),
+        ]
