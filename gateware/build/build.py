@@ -1,0 +1,258 @@
+"""Builds bitstreams: Amaranth to RTLIL, yosys to a netlist, nextpnr to a layout, a packer to a file; then from a cache.
+
+The cache (the user's cache folder, or the environment variable ``EQUIPOISE_CACHE``) has a folder for each build, named by
+a hash of all that makes it: sources, board, geometry and tool versions. The first 8 bytes of the hash are the build id.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib.util
+import inspect
+import json
+import os
+import re
+import shlex
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields, replace
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import platformdirs
+
+from ... import gateware, substrate
+from ...substrate.errors import ToolError
+from ...substrate.geometry import Geometry
+from ...substrate.network import Network
+from ..boards.board import Board
+from .report import RESOURCES, BuildReport, make_report, project
+from .tools import Tool, find_build_tool, run_build_tool
+
+__all__ = ["COLLISIONS", "BoardBuild", "bitstream_folder", "build_bitstream", "digest", "find_bitstream", "parse_geometry"]
+
+_TOOLS = {"ecp5": ("yosys", "nextpnr-ecp5", "ecppack"), "ice40": ("yosys", "nextpnr-ice40", "icepack")}
+_PRODUCTS = {"ecp5": "top.bit", "ice40": "top.bin"}
+
+COLLISIONS = "setparam -set COLLISION_X_MASK 1'1 t:$memrd_v2 r:CLK_ENABLE=1 %i r:TRANSPARENCY_MASK=1 %d"
+"""No memory of the gateware has a row read for use in the cycle in which it is written, but for FIFOs, whose ports are
+transparent. Told so, yosys leaves out the registers that would make such a read return the old word."""
+
+_FEW_GAINS = 'setattr -set ram_style "distributed" m:*gain_contrast*'
+"""Block RAM is what small parts lack: the contrast of 64 gains or fewer, one a lane, goes into LUTs instead."""
+
+_OPTIONS = {
+    "ecp5": {"nextpnr_opts": "--seed 1 --router router2 --timing-allow-fail --report report.json"},
+    "ice40": {"synth_opts": "-dsp", "nextpnr_opts": "--seed 1 --timing-allow-fail --report report.json"},
+}
+
+
+_FULL = re.compile(r"no BELs remaining to implement cell type '?(\w+)")
+"""What nextpnr says if there are too few of something."""
+
+
+@dataclass(frozen=True, slots=True)
+class BoardBuild:
+    """A bitstream that was built.
+
+    Attributes
+    ----------
+    folder
+        Its folder: bitstream, report, and the logs of the tools.
+    bitstream
+        The file to flash.
+    report
+        What it came to.
+    """
+
+    folder: Path
+    bitstream: Path
+    report: BuildReport
+
+
+def parse_geometry(text: str, default: Geometry) -> Geometry:
+    """Sizes written as ``lanes=8,contexts=2``; those left out are the default's.
+
+    Raises
+    ------
+    ToolError
+        If one is not a size, or not an integer in its range.
+    """
+    names = [field.name for field in fields(Geometry)]
+    values: dict[str, int] = {}
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        name, equals, value = part.partition("=")
+        if name not in names or not equals:
+            raise ToolError(f"Geometry '{part}' must be NAME=INTEGER with a name of {', '.join(names)}")
+        try:
+            values[name] = int(value)
+        except ValueError:
+            raise ToolError(f"Geometry {name} must be an integer, not '{value}'") from None
+    try:
+        return replace(default, **values)
+    except ValueError as error:
+        raise ToolError(str(error)) from None
+
+
+def bitstream_folder() -> Path:
+    """Folder of all bitstreams."""
+    return Path(os.environ.get("EQUIPOISE_CACHE") or platformdirs.user_cache_dir("equipoise")) / "bitstreams"
+
+
+def find_bitstream(board: Board, geometry: Geometry | None = None) -> BoardBuild | None:
+    """The bitstream for a board and geometry (the board's own by default) of these sources and tools, if it is built."""
+    tools = [find_build_tool(name) for name in _TOOLS[board.family]]
+    return _load(board, _place(board, digest(board, geometry or board.geometry, tools)))
+
+
+def build_bitstream(
+    board: Board,
+    geometry: Geometry | None = None,
+    *,
+    network: Network | None = None,
+    stage: Callable[[str], None] = lambda name: None,
+) -> BoardBuild:
+    """Build a bitstream, or find it in the cache. Whether its timing is met is for the caller to look at.
+
+    Parameters
+    ----------
+    board
+        The board.
+    geometry
+        Sizes; the board's own by default.
+    network
+        The network that the report projects the speed for.
+    stage
+        Called with what is being done, each time that this changes.
+
+    Raises
+    ------
+    ToolError
+        If a tool is missing or fails: also if the geometry does not fit the FPGA.
+    """
+    geometry = geometry or board.geometry
+    tools = [find_build_tool(name) for name in _TOOLS[board.family]]
+    made_of = digest(board, geometry, tools)
+    folder = _place(board, made_of)
+    build = _load(board, folder)
+    if build is not None:
+        return build
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with _locked(folder.with_name(f"{folder.name}.lock")):
+        build = _load(board, folder)  # somebody else may have built it while we waited for the lock
+        if build is None:
+            partial = folder.with_name(f"{folder.name}.partial")
+            shutil.rmtree(partial, ignore_errors=True)  # of a builder that was killed
+            partial.mkdir()
+            _build(partial, board, geometry, made_of[:8], tools, network, stage)
+            partial.rename(folder)
+            build = _load(board, folder)
+    assert build is not None
+    return build
+
+
+def digest(board: Board, geometry: Geometry, tools: list[Tool]) -> bytes:
+    """SHA-256 of all that makes a bitstream."""
+    try:
+        versions = [f"amaranth {version('amaranth')}", *(tool.version for tool in tools)]
+    except PackageNotFoundError:
+        raise ToolError(
+            "Python package amaranth is missing, which board builds need: pip install 'equipoise[boards]'"
+        ) from None
+    facts = (board.name, board.part, board.clock, board.baud, board.buffer, board.lamps, board.uart, board.packer)
+    total = hashlib.sha256(repr((facts, geometry, versions, COLLISIONS, _FEW_GAINS, _OPTIONS)).encode())
+    folders = [Path(package.__file__ or "").parent for package in (substrate, gateware)]
+    for path in [*(path for folder in folders for path in sorted(folder.rglob("*.py"))), _pins(board)]:
+        total.update(f"{path.name} {path.stat().st_size}\n".encode())
+        total.update(path.read_bytes())
+    return total.digest()
+
+
+def _pins(board: Board) -> Path:
+    """The file that defines the board's platform."""
+    if not isinstance(board.platform, str):
+        return Path(inspect.getfile(board.platform))
+    module = board.platform.partition(":")[0]
+    try:
+        spec = importlib.util.find_spec(module)
+    except ModuleNotFoundError:
+        spec = None
+    if spec is None or spec.origin is None:
+        raise ToolError(f"Python module {module} is missing, which {board.name} needs: pip install 'equipoise[boards]'")
+    return Path(spec.origin)
+
+
+def _place(board: Board, digest: bytes) -> Path:
+    return bitstream_folder() / f"{board.name}-{digest[:8].hex()}"
+
+
+def _load(board: Board, folder: Path) -> BoardBuild | None:
+    if not folder.is_dir():
+        return None
+    return BoardBuild(folder, folder / _PRODUCTS[board.family], BuildReport.load(folder / "build.json"))
+
+
+def _build(
+    folder: Path,
+    board: Board,
+    geometry: Geometry,
+    build: bytes,
+    tools: list[Tool],
+    network: Network | None,
+    stage: Callable[[str], None],
+) -> None:
+    """Build in ``folder``, and leave there only what is of use later."""
+    from ..boards.top import Top  # noqa: PLC0415 (with Amaranth, which only a build needs)
+
+    stage("writing RTLIL")
+    platform = board.make_platform()
+    options = dict(_OPTIONS[board.family])
+    if board.packer:
+        options["ecppack_opts" if board.family == "ecp5" else "icepack_opts"] = shlex.join(board.packer)
+    few_gains = board.family == "ecp5" and geometry.levels * geometry.groups <= 64
+    script = f"{COLLISIONS}\n{_FEW_GAINS}" if few_gains else COLLISIONS
+    plan = platform.prepare(Top(board, geometry, build), "top", emit_src=False, script_after_read=script, **options)
+    for name, content in plan.files.items():
+        path = folder / name
+        path.write_bytes(content) if isinstance(content, bytes) else path.write_text(content)
+    steps = dict(_steps((folder / "build_top.sh").read_text()))
+    for tool, doing in zip(tools, ("synthesising", "placing and routing", "packing"), strict=True):
+        stage(f"{doing} ({tool.version})")
+        try:
+            run_build_tool(tool, steps[tool.name], folder)
+        except ToolError as error:
+            full = _FULL.search(str(error))
+            if full is None:
+                raise
+            what = RESOURCES.get(full[1], full[1])
+            raise ToolError(
+                f"The gateware does not fit {board.part}: it has too few {what} for {geometry}. "
+                "Build fewer lanes, contexts, rows or levels (--geometry)"
+            ) from None
+    versions = {"amaranth": version("amaranth")} | {tool.name: tool.version for tool in tools}
+    speed = project(board, geometry, network) if network is not None else None
+    routed = json.loads((folder / "report.json").read_text())
+    make_report(board, geometry, build, versions, routed, speed).save(folder / "build.json")
+    kept = {"build.json", "report.json", "top.json", "top.rpt", "top.tim", _PRODUCTS[board.family]}
+    for path in folder.iterdir():
+        if path.name not in kept:
+            path.unlink()
+
+
+def _steps(script: str) -> Iterator[tuple[str, list[str]]]:
+    """The tools that Amaranth's build script runs, and their arguments."""
+    for line in script.splitlines():
+        match = re.match(r'"\$(\w+)" (.*)', line)
+        if match:
+            yield match[1].lower().replace("_", "-"), shlex.split(match[2])
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Hold a lock that the system lets go of when this process ends, however it ends."""
+    import fcntl  # noqa: PLC0415 (not on Windows, where the host must still import)
+
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
