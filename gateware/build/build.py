@@ -1,7 +1,7 @@
 """Builds bitstreams: Amaranth to RTLIL, yosys to a netlist, nextpnr to a layout, a packer to a file; then from a cache.
 
-The cache (the user's cache folder, or the environment variable ``EQUIPOISE_CACHE``) has a folder for each build, named by
-a hash of all that makes it: sources, board, geometry and tool versions. The first 8 bytes of the hash are the build id.
+The cache (the user's cache folder, or the environment variable ``EQUIPOISE_CACHE``) has a folder for each build, named
+by a hash of all that makes it: sources, board, geometry and tool versions. The first 8 bytes of the hash are the build id.
 """
 
 from __future__ import annotations
@@ -30,7 +30,15 @@ from ..boards.board import Board
 from .report import RESOURCES, BuildReport, make_report, project
 from .tools import Tool, find_build_tool, run_build_tool
 
-__all__ = ["COLLISIONS", "BoardBuild", "bitstream_folder", "build_bitstream", "digest", "find_bitstream", "parse_geometry"]
+__all__ = [
+    "COLLISIONS",
+    "BoardBuild",
+    "bitstream_folder",
+    "build_bitstream",
+    "digest",
+    "find_bitstream",
+    "parse_geometry",
+]
 
 _TOOLS = {"ecp5": ("yosys", "nextpnr-ecp5", "ecppack"), "ice40": ("yosys", "nextpnr-ice40", "icepack")}
 _PRODUCTS = {"ecp5": "top.bit", "ice40": "top.bin"}
@@ -101,7 +109,7 @@ def bitstream_folder() -> Path:
 
 
 def find_bitstream(board: Board, geometry: Geometry | None = None) -> BoardBuild | None:
-    """The bitstream for a board and geometry (the board's own by default) of these sources and tools, if it is built."""
+    """The bitstream for a board and geometry (the board's own by default), if these sources and tools have built it."""
     tools = [find_build_tool(name) for name in _TOOLS[board.family]]
     return _load(board, _place(board, digest(board, geometry or board.geometry, tools)))
 

@@ -94,7 +94,9 @@ class BuildReport:
             ("build id", self.build_id),
             ("geometry", str(Geometry(**self.geometry))),
         ]
-        table += [(name, f"{used} of {total} ({used / total:.0%})") for name, (used, total) in self.used.items() if total]
+        table += [
+            (name, f"{used} of {total} ({used / total:.0%})") for name, (used, total) in self.used.items() if total
+        ]
         verdict = "met" if self.met else "NOT MET"
         table.append(("clock", f"{self.target_mhz:.1f} MHz, fmax {self.fmax_mhz:.1f} MHz: {verdict}"))
         if self.critical_path:
@@ -139,7 +141,12 @@ def project(board: Board, geometry: Geometry, network: Network) -> Speed | None:
 
 
 def make_report(
-    board: Board, geometry: Geometry, build: bytes, tools: Mapping[str, str], routed: Mapping[str, Any], speed: Speed | None
+    board: Board,
+    geometry: Geometry,
+    build: bytes,
+    tools: Mapping[str, str],
+    routed: Mapping[str, Any],
+    speed: Speed | None,
 ) -> BuildReport:
     """Make the report of a build from that of nextpnr, ``routed``."""
     used = {
@@ -154,7 +161,9 @@ def make_report(
         if abs(clock["constraint"] - board.clock / 1e6) < 0.1
     }
     if not clocks:
-        raise ToolError(f"nextpnr found no clock of {board.clock / 1e6:g} MHz, but only {', '.join(routed['fmax']) or 'none'}")
+        raise ToolError(
+            f"nextpnr found no clock of {board.clock / 1e6:g} MHz, but only {', '.join(routed['fmax']) or 'none'}"
+        )
     name = min(clocks, key=lambda clock: clocks[clock])
     paths = [path for path in routed["critical_paths"] if path["from"] == path["to"] and path["to"].endswith(name)]
     steps = paths[0]["path"] if paths else []

@@ -14,7 +14,7 @@ _PASS = 2
 
 @dataclass(frozen=True, slots=True)
 class EndCount:
-    """Coupling ends of a module: how many channel groups it takes, with a free module opposite and with a clamped one."""
+    """Coupling ends of a module: channel groups that it takes, with a free module opposite and with a clamped one."""
 
     acting: int
     idle: int
