@@ -1,7 +1,7 @@
 """Builds bitstreams: Amaranth to RTLIL, yosys to a netlist, nextpnr to a layout, a packer to a file; then from a cache.
 
 The cache (the user's cache folder, or the environment variable ``EQUIPOISE_CACHE``) has a folder for each build, named
-by a hash of all that makes it: sources, board, geometry and tool versions. The first 8 bytes of the hash are the build id.
+by a hash of all that makes it: sources, board, geometry and tool versions. The first 8 bytes of it are the build id.
 """
 
 from __future__ import annotations
