@@ -69,6 +69,11 @@ class GatewareDevice(Substrate):
         self._opened_at = self._device_counters()
 
     @property
+    def session(self) -> Session:
+        """The session, for tests of the device itself. Who writes by it must configure anew."""
+        return self._session
+
+    @property
     def identity(self) -> Identity:
         """What the device said of itself when it was opened."""
         hello = self._session.hello
@@ -141,7 +146,9 @@ class GatewareDevice(Substrate):
         requests: list[Request] = []
         for area, words in packed.items():
             held = self._parameters.get(area)
-            changed = np.full(len(words), True) if held is None else (words != held).reshape(len(words), -1).any(axis=1)
+            changed = (
+                np.full(len(words), True) if held is None else (words != held).any(axis=tuple(range(1, words.ndim)))
+            )
             for span in spans(changed, gap=_FRAME_BYTES // SPACES[area.space].row_bytes(self._geometry)):
                 requests += self._write(area.space, area.row + span.start, words[span])
         self._burst(requests)

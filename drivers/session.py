@@ -140,6 +140,11 @@ class Session:
         self.burst(write_requests(space, row, words, self.hello.geometry))
 
     @property
+    def open(self) -> bool:
+        """Whether it can still be used: not after an error on the wire, or when it was closed."""
+        return not self._over
+
+    @property
     def counters(self) -> dict[str, int]:
         """What the host has counted, by the names of :class:`Counters`."""
         self._counters.crc_errors = self._decoder.crc_errors

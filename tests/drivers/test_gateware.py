@@ -305,3 +305,14 @@ def test_closes_twice():
     assert line.closed == 2
     with pytest.raises(DeviceError, match=r"^wire: is closed"):
         device.health()
+
+
+def test_a_network_without_couplings_is_written_twice():
+    network = Network((Module("x", 2, clamped=True), Module("y", 3)), (), "y")
+    device, _, _ = open_device()
+    device.configure(network)
+    for bias in (0.5, 0.25):
+        parameters = Parameters.zeros(network)
+        parameters.bias[:, ~network.clamped] = bias
+        device.write(parameters)
+        np.testing.assert_array_equal(device.read().vector(), parameters.vector())

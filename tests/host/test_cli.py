@@ -269,3 +269,29 @@ def test_serve_refuses(call, arguments, message):
     code, _, err = call("serve", *arguments)
     assert code == 2
     assert message in err
+
+
+def test_selftest_of_what_is_no_gateware(call):
+    code, out, err = call("selftest", "--device", "golden:")
+    assert (code, out) == (1, "")
+    assert err.startswith("equipoise: golden: is no gateware but of kind 'golden'")
+
+
+def test_selftest_prints_a_table_and_names_the_first_bad_thing(call, monkeypatch):
+    from equipoise.host.selftest import selftest
+    from equipoise.host.selftest.checks import Check, Report
+
+    found = "weights row 37, lane 1: bit 5 is stuck at 0"
+    checks = [Check("hello", True, "build 01"), Check("memories", False, found), Check("noise", None, "not made")]
+    monkeypatch.setattr(selftest, "self_test", lambda address, *_: Report(address, checks=checks))
+    code, out, err = call("selftest", "--device", "tcp:lab7:7000")
+    assert code == 1
+    assert [line.split()[0] for line in out.splitlines()[1:]] == ["pass", "FAIL", "-"]
+    assert err == f"equipoise: tcp:lab7:7000 failed its self-test, memories: {found}\n"
+    code, out, _ = call("selftest", "--device", "tcp:lab7:7000", "--json")
+    assert (code, json.loads(out)["ok"], json.loads(out)["checks"][1]["found"]) == (1, False, found)
+
+
+def test_selftest_wants_a_whole_build_id(call):
+    code, _, err = call("selftest", "--expect", "12")
+    assert code == 2 and "must be 16 hexadecimal digits, not '12'" in err
