@@ -69,6 +69,7 @@ class Status(IntEnum):
     """Status of a response; 0 in a request."""
 
     OK = 0
+    """Executed."""
     REPLAYED = 1
     """Already executed under this sequence number; not executed again."""
     OUT_OF_ORDER = 2
@@ -76,9 +77,13 @@ class Status(IntEnum):
     NO_SESSION = 3
     """No HELLO since reset."""
     BAD_VERSION = 4
+    """The device does not serve this protocol version. Its own is in the header of the answer."""
     BAD_OPERATION = 5
+    """No such operation."""
     BAD_LENGTH = 6
+    """The payload has not the length that the operation, or the width of the space's rows, demands."""
     BAD_ADDRESS = 7
+    """No such space, or not all of these rows in it, or not to be written."""
 
 
 class Access(IntEnum):
@@ -92,8 +97,11 @@ class Mode(IntEnum):
     """Value of the ``mode`` register: which phases a RUN goes through."""
 
     FREE = 0
+    """Free phase only."""
     ONE_SIDED = 1
+    """Free and positive phase; positive against free."""
     SYMMETRIC = 2
+    """Free, positive and negative phase; positive against negative."""
 
 
 @dataclass(frozen=True, slots=True)
