@@ -12,7 +12,7 @@ TYPED := equipoise.substrate equipoise.drivers equipoise.host
 export OMP_NUM_THREADS := 1
 export OPENBLAS_NUM_THREADS := 1
 
-.PHONY: train test bitstreams lint types clean
+.PHONY: train test bitstreams formal gatelevel lint types clean
 
 train: $(READY)
 	$(BIN)/equipoise train --recipe digits-quick
@@ -22,6 +22,13 @@ test: $(READY)
 
 bitstreams: $(READY)
 	$(BIN)/equipoise build ulx3s-25f --geometry lanes=2,contexts=1
+
+# Proofs (docs/formal.md), and netlists of both FPGA families against the golden model (docs/gatelevel.md).
+formal: $(READY)
+	$(BIN)/pytest -m formal tests/formal
+
+gatelevel: $(READY)
+	$(BIN)/pytest -m gatelevel tests/gatelevel
 
 lint: $(READY)
 	$(BIN)/ruff check .

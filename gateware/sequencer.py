@@ -99,7 +99,8 @@ class Sequencer(wiring.Component):
         m = Module()
         contexts, done = self._geometry.contexts, self.done
         drain_move = force_stage(self._geometry.lanes) + 3
-        step, warm = Signal(16), Signal(range(WARM_UP))
+        step = Signal(16)
+        warm = Signal(range(WARM_UP))
         remaining = Signal(9)
         m.d.comb += remaining.eq(self.batch - self.sample)
         for context in range(contexts):

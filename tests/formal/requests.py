@@ -1,0 +1,201 @@
+"""Properties of the command processor: what changes something is done once, in order, and only while no run is on."""
+
+from amaranth.hdl import Assert, Assume, Cat, Cover, Module, Mux, Signal, Value
+from amaranth.lib import wiring
+from amaranth.lib.wiring import Out, flipped
+
+from equipoise.gateware.link.command import CommandProcessor
+from equipoise.substrate.protocol import OLDEST, READ_REQUEST, VERSION, WRITE_REQUEST, Operation
+
+from .inside import Inside
+from .monitors import assert_kept, assume_kept
+
+_NONCE = 4
+_ROWS = 4
+"""Content of an answer: rows."""
+
+
+class _Inside:
+    """What the processor keeps, and the state it is in."""
+
+    STATES = (
+        *("JUDGE", "DISPATCH", "ARGUMENTS", "LOOK UP", "COUNT ROWS", "CHECK ROWS"),
+        *("WRITE", "START", "RUN", "ANSWER", "PAYLOAD", "DONE"),
+    )
+
+    def __init__(self, processor: CommandProcessor) -> None:
+        inside = Inside(processor)
+        self.running, self.nonce, self.expected = (
+            inside.signal(name, width) for name, width in (("running", 1), ("nonce", 8 * _NONCE), ("expected", 16))
+        )
+        self.repeated, self.index = inside.signal("repeated", 1), inside.signal("index", 10)
+        self.arguments = inside.signal("arguments", 40)
+        self.busy = inside.part(1, lambda m: m.submodules.access.busy)
+        self.rows = inside.signal("content", 3)
+        access = inside.inside("access")
+        self.byte = access.signal("index", 2)
+        self.flight, self.waiting, self.waiting_last = (
+            access.signal(name, width) for name, width in (("flight", 3), ("waiting", 1), ("waiting_last", 1))
+        )
+        self.bytes_left, self.bytes_last = access.signal("bytes_left", 3), access.signal("bytes_last", 1)
+        self.may_be_busy = Signal()
+        self.state = {name: inside.state(name) for name in self.STATES}
+
+    def any(self, *names: str) -> Value:
+        """Whether the processor is in one of these states."""
+        return Cat(self.state[name] for name in names).any()
+
+
+class ExecutesOnce(wiring.Component):
+    """A RUN starts, and a WRITE writes, only if its sequence number is expected, and then that is expected no more.
+
+    The monitor keeps the session by the rules of ``docs/link.md``, from requests alone. So within 2**15 requests of a
+    session no sequence number is executed twice, and none before its predecessor.
+
+    The environment offers any requests, and payloads of their length; it answers a start by being busy, as long as it
+    likes; it takes answers when it likes.
+    """
+
+    def __init__(self, processor: CommandProcessor) -> None:
+        self._processor = processor
+        super().__init__({"port": Out(processor.signature)})
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        dut = self._processor
+        own = _Inside(dut)
+        m.submodules.dut = dut
+        wiring.connect(m, flipped(self.port), dut)
+        request, payload, port = dut.request, dut.payload, dut.port
+        header, length = request.p.header, request.p.length
+        assume_kept(m, request, "request")
+        done = request.valid & request.ready
+        assume_kept(m, payload, "payload", unless=done)
+        assert_kept(m, dut.answer, "answer")
+        self._environment(m, dut, own)
+
+        # The session, told from the requests: the nonce that came with the last HELLO.
+        greeting = header.operation == Operation.HELLO
+        taken, nonce = Signal(11), Signal(8 * _NONCE)
+        with m.If(done):
+            m.d.sync += taken.eq(0)
+        with m.Elif(payload.valid & payload.ready):
+            m.d.sync += taken.eq(taken + 1)
+            with m.If(greeting & (taken < _NONCE)):
+                m.d.sync += nonce.word_select(taken[:2], 8).eq(payload.payload)
+        m.d.comb += Assume(~payload.valid | (taken < length))
+        running, own_nonce, expected = Signal(), Signal(8 * _NONCE), Signal(16)
+        served = (header.version >= OLDEST) & (header.version <= VERSION)
+        greets = served & greeting & (length == _NONCE)
+        in_order = served & ~greeting & running & (header.sequence == expected)
+        follows = (expected + 1)[:16]
+        with m.If(done & greets & (~running | (nonce != own_nonce))):
+            m.d.sync += [running.eq(1), own_nonce.eq(nonce), expected.eq(header.sequence + 1)]
+        with m.Elif(done & in_order):
+            m.d.sync += expected.eq(follows)
+
+        started = Signal()
+        with m.If(done):
+            m.d.sync += started.eq(0)
+        with m.Elif(port.start):
+            m.d.sync += started.eq(1)
+        run = (header.operation == Operation.RUN) & (length == 0)
+        with m.If(port.start):
+            m.d.comb += [
+                Assert(request.valid & in_order, "a run starts for the request that is expected, and no other"),
+                Assert(run, "a run starts for RUN"),
+                Assert(~started, "a request starts one run"),
+            ]
+        with m.If(port.write):
+            m.d.comb += [
+                Assert(request.valid & in_order, "words are written for the request that is expected, and no other"),
+                Assert(header.operation == Operation.WRITE, "words are written for WRITE"),
+            ]
+        with m.If(port.write | port.read | port.start):
+            m.d.comb += Assert(~port.busy, "the host reaches nothing while a run is on")
+        with m.If(done & in_order & run):
+            m.d.comb += Assert(started, "a RUN that is expected starts a run")
+        m.d.comb += Cover(done & run & running & ((header.sequence + 1)[:16] == expected), "a RUN that is repeated")
+
+        # What holds in each state: the solver is told, and proves it with the rest.
+        executing = own.any("DISPATCH", "ARGUMENTS", "LOOK UP", "COUNT ROWS", "CHECK ROWS", "WRITE", "START", "RUN")
+        answering = own.any("ANSWER", "PAYLOAD", "DONE")
+        with m.If(own.state["JUDGE"]):
+            m.d.comb += [
+                Assert((own.running == running) & (own.expected == expected), "invariant: the session"),
+                Assert(~running | (own.nonce == own_nonce), "invariant: its nonce"),
+                Assert((taken == 0) & ~started & ~own.busy, "invariant: nothing of the request is done"),
+            ]
+        with m.Elif(executing):
+            m.d.comb += [
+                Assert(request.valid & served, "invariant: a request"),
+                Assert((own.running == running) & (~running | (own.nonce == own_nonce)), "invariant: the session"),
+                Assert(own.expected == Mux(in_order, follows, expected), "invariant: expected"),
+                Assert(greeting | (running & (own.repeated == ~in_order)), "invariant: repeated or not"),
+                Assert(~greeting | (greets & own.any("ARGUMENTS", "LOOK UP")), "invariant: a HELLO"),
+            ]
+        with m.Elif(answering):
+            renewed = greets & (~running | (nonce != own_nonce))
+            m.d.comb += [
+                Assert(request.valid & (~greets | (taken == _NONCE)), "invariant: a request"),
+                Assert(own.running == (running | greets), "invariant: the session"),
+                Assert(~own.running | (own.nonce == Mux(renewed, nonce, own_nonce)), "invariant: its nonce"),
+                Assert(
+                    own.expected == Mux(renewed, (header.sequence + 1)[:16], Mux(in_order, follows, expected)),
+                    "invariant: expected",
+                ),
+                Assert(started == (in_order & run), "invariant: what was started"),
+            ]
+        m.d.comb += Assert(own.any(*own.STATES), "invariant: a state")
+        with m.If(own.any("ARGUMENTS", "LOOK UP")):
+            m.d.comb += Assert(own.index == taken, "invariant: arguments taken")
+            whole = Mux(
+                greeting, _NONCE, Mux(header.operation == Operation.READ, READ_REQUEST.size, WRITE_REQUEST.size)
+            )
+            m.d.comb += Assert(Mux(own.state["LOOK UP"], taken == whole, taken < whole), "invariant: how many")
+            for byte in range(_NONCE):
+                with m.If(greeting & (taken > byte)):
+                    part = own.arguments.word_select(byte, 8) == nonce.word_select(byte, 8)
+                    m.d.comb += Assert(part, f"invariant: byte {byte} of the nonce")
+        with m.If(own.state["DISPATCH"]):
+            m.d.comb += Assert((taken == 0) & (own.index == 0) & ~started, "invariant: nothing of the request is done")
+        with m.If(own.any("ARGUMENTS", "LOOK UP", "COUNT ROWS", "CHECK ROWS", "WRITE")):
+            reads = own.any("ARGUMENTS", "LOOK UP", "CHECK ROWS") & (header.operation == Operation.READ)
+            m.d.comb += Assert(reads | greeting | (header.operation == Operation.WRITE), "invariant: READ or WRITE")
+            m.d.comb += Assert(~started, "invariant: nothing was started")
+        with m.If(own.any("COUNT ROWS", "CHECK ROWS")):
+            m.d.comb += Assert(~greeting, "invariant: no HELLO")
+        with m.If(own.any("START", "RUN")):
+            m.d.comb += Assert(run & in_order & (started == own.state["RUN"]), "invariant: a RUN")
+        with m.If(own.state["WRITE"]):
+            m.d.comb += Assert(in_order, "invariant: a WRITE")
+        reading = own.any("ANSWER", "PAYLOAD") & (header.operation == Operation.READ) & (own.rows == _ROWS)
+        pending = own.flight.any() | own.waiting | (own.bytes_left != 0)
+        with m.If(own.busy):
+            m.d.comb += Assert(own.state["WRITE"] | reading, "invariant: what reaches the spaces")
+        with m.If(pending):
+            m.d.comb += Assert(reading, "invariant: what is read")
+        with m.If(own.flight.any()):
+            single = (own.flight & (own.flight - 1)) == 0
+            m.d.comb += Assert(own.busy & ~own.waiting & single, "invariant: one word is read at a time")
+        with m.If(own.waiting & own.waiting_last):
+            m.d.comb += Assert(~own.busy & ~own.flight.any(), "invariant: the last word waits")
+        with m.If((own.bytes_left != 0) & own.bytes_last):
+            m.d.comb += Assert(~own.busy & ~own.flight.any() & ~own.waiting, "invariant: the last word goes out")
+        m.d.comb += [
+            Assert(~port.write | (own.busy & own.state["WRITE"] & (own.byte == 0)), "invariant: a word is written"),
+            Assert(~own.may_be_busy | own.state["RUN"], "invariant: a run is waited for"),
+        ]
+        return m
+
+    def _environment(self, m: Module, dut: CommandProcessor, own: _Inside) -> None:
+        """The device is busy from the cycle after a start, for a time, and never else."""
+        may, begun = own.may_be_busy, Signal()
+        m.d.sync += begun.eq(dut.port.start)
+        with m.If(dut.port.start):
+            m.d.sync += may.eq(1)
+        with m.Elif(~dut.port.busy):
+            m.d.sync += may.eq(0)
+        m.d.comb += Assume(~dut.port.busy | may)
+        with m.If(begun):
+            m.d.comb += Assume(dut.port.busy)

@@ -1,0 +1,114 @@
+"""The sequencer always comes back to idle: by a rank that goes down with every pass it has done."""
+
+from amaranth.hdl import Assert, Assume, Cat, Const, Cover, Module, Mux, Signal, Value
+from amaranth.lib import wiring
+from amaranth.lib.wiring import flipped
+
+from equipoise.gateware.passes import Phase
+from equipoise.gateware.sequencer import WARM_UP, Sequencer
+from equipoise.substrate.geometry import Geometry
+
+from .inside import Inside
+
+_LOADING = ("LOAD LEVEL", "LOAD GAINS", "LOAD BIASES", "LOAD STATES", "LOAD TARGETS")
+_STEPPING = ("STEP PROJECT", "STEP GAIN", "STEP FORCE")
+_ONCE = ("CONTRAST PROJECT", "CONTRAST DRIVE", "CONTRAST WEIGHTS")
+_ORDER = (
+    *("CLEAR", *_LOADING, "CLAMPED PROJECT", "CLAMPED GAIN", "SEED", "WARM UP", *_STEPPING, "OUTPUT", *_ONCE),
+    *("CONTRAST GAINS", "CONTRAST BIASES"),
+)
+"""States of a run in the order in which a group of samples first comes to them."""
+
+
+class ReturnsToIdle(wiring.Component):
+    """While a run is on, each cycle either lowers the rank, or waits for the walker to be done with a pass.
+
+    So a run ends after finitely many passes. Assumed: registers hold what ``docs/registers.md`` allows and do not
+    change during a run (:class:`.requests.ExecutesOnce` shows that the host reaches nothing), and a walk ends.
+
+    The rank is, from its high to its low digits: samples left; phases left; the place in the order of a phase, where
+    loops over contexts, levels, steps count as one place; how much of that loop is left; the place within the loop.
+    """
+
+    def __init__(self, sequencer: Sequencer, geometry: Geometry) -> None:
+        self._sequencer, self._geometry = sequencer, geometry
+        super().__init__(sequencer.signature)
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        dut, geometry = self._sequencer, self._geometry
+        inside = Inside(dut)
+        state = {name: inside.state(name) for name in ("IDLE", *_ORDER)}
+        step, warm = inside.signal("step", 16), inside.signal("warm", 6)
+        m.submodules.dut = dut
+        wiring.connect(m, flipped(self), dut)
+
+        def any_of(*names: str) -> Value:
+            return Cat(state[name] for name in names).any()
+
+        # The environment.
+        m.d.comb += [
+            Assume((dut.levels >= 1) & (dut.levels <= geometry.levels)),
+            Assume((dut.free_steps >= 1) & (dut.nudged_steps >= 1)),
+            Assume((dut.batch >= 1) & (dut.batch <= 256)),
+        ]
+        registers = Cat(dut.levels, dut.free_steps, dut.nudged_steps, dut.batch, dut.mode, dut.noisy)
+        held, busy = Signal(len(registers)), Signal()
+        m.d.sync += [held.eq(registers), busy.eq(dut.busy)]
+        with m.If(busy):
+            m.d.comb += Assume(registers == held)
+
+        # The rank.
+        steps = Mux(dut.phase == Phase.FREE, dut.free_steps, dut.nudged_steps)
+        contexts_left = Signal(5)
+        for number in range(geometry.contexts):
+            with m.If(dut.context[number]):
+                m.d.comb += contexts_left.eq(geometry.contexts - number)
+        in_phase = any_of(*_ORDER[_ORDER.index("SEED") :])
+        phases_left = Mux(in_phase, 3 - dut.phase.as_value(), 4)
+        place, left, within = Signal(4), Signal(17), Signal(3)
+        loops = (
+            (("CLEAR",), (dut.levels - dut.level)[:17]),
+            (_LOADING, contexts_left),
+            (("CLAMPED PROJECT",), Const(0)),
+            (("CLAMPED GAIN",), Const(0)),
+            (("SEED",), Const(0)),
+            (("WARM UP",), (WARM_UP - warm)[:17]),
+            (_STEPPING, (steps - step)[:17]),
+            (("OUTPUT",), contexts_left),
+            *(((name,), Const(0)) for name in _ONCE),
+            (("CONTRAST GAINS",), contexts_left),
+            (("CONTRAST BIASES",), contexts_left),
+        )
+        for number, (names, of_loop) in enumerate(loops):
+            with m.If(any_of(*names)):
+                m.d.comb += [place.eq(len(loops) - number), left.eq(of_loop)]
+            for position, name in enumerate(names):
+                with m.If(state[name]):
+                    m.d.comb += within.eq(len(names) - position)
+        samples_left = (dut.batch - dut.sample)[:9]
+        rank = Signal(9 + 3 + 4 + 17 + 3)
+        m.d.comb += rank.eq(Cat(within, left, place, phases_left[:3], samples_left))
+
+        former, waited = Signal.like(rank), Signal()
+        m.d.sync += [former.eq(rank), waited.eq(dut.go & ~dut.done)]
+        with m.If(busy & dut.busy):
+            m.d.comb += Assert((rank < former) | ((rank == former) & waited), "every pass done lowers the rank")
+
+        one_hot = (dut.context != 0) & ((dut.context & (dut.context - 1)) == 0)
+        m.d.comb += [
+            Assert(dut.busy == ~state["IDLE"], "busy while not idle"),
+            Assert(any_of("IDLE", *_ORDER), "invariant: a state"),
+            Assert(~dut.busy | one_hot, "invariant: one context"),
+            Assert(~dut.busy | (dut.sample < dut.batch), "invariant: samples are left"),
+            Assert(~state["CLEAR"] | (dut.level < dut.levels), "invariant: levels are left"),
+            Assert(~any_of(*_STEPPING) | (step < steps), "invariant: steps are left"),
+            Assert(~any_of("SEED", "WARM UP") | (step == 0), "invariant: no step is done"),
+            Assert(state["WARM UP"] | (warm == 0), "invariant: the warm-up is over"),
+            Assert(~in_phase | (dut.phase.as_value() != 3), "invariant: a phase"),
+            Assert(~any_of("OUTPUT", *_LOADING[1:]) | (dut.phase == Phase.FREE), "invariant: the free phase"),
+            Assert(~any_of("CLAMPED PROJECT", "CLAMPED GAIN") | (dut.phase == Phase.FREE), "invariant: not yet nudged"),
+            Assert(~dut.go | dut.busy, "no pass without a run"),
+        ]
+        m.d.comb += Cover(busy & ~dut.busy & (dut.batch == 3) & ~dut.noisy, "a run of several groups comes to its end")
+        return m
