@@ -96,7 +96,8 @@ class FrameReceiver(wiring.Component):
                 m.d.sync += [self.frames.eq(self.frames + 1), waiting.eq(1)]
 
         # Out. The memory is read a byte ahead.
-        position, following = Signal(range(MAX_PAYLOAD + 1)), Signal(range(MAX_PAYLOAD + 1))
+        position = Signal(range(MAX_PAYLOAD + 1))
+        following = Signal.like(position)
         turn = waiting & (~request.valid | request.ready)
         m.d.comb += [
             following.eq(position + (payload.valid & payload.ready)),

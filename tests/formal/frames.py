@@ -117,9 +117,10 @@ class _Tail:
 
 
 class ReceiverHandsOverGoodFrames(wiring.Component):
-    """A request is valid if and only if a frame of the right length, whose checksum is right, has ended.
+    """What is handed over are the frames that ended, with the right length and checksum: these, all, and in order.
 
-    Its header and length are those of the frame, and no more payload is offered than the frame has.
+    Each has the header and the length of the frame, and as much payload is offered as it has. One frame may be handed
+    over while the next waits; then nothing more is taken in.
     """
 
     def __init__(self, receiver: FrameReceiver) -> None:
@@ -132,6 +133,8 @@ class ReceiverHandsOverGoodFrames(wiring.Component):
         inside = Inside(dut)
         own_sum = inside.part(32, lambda m: m.submodules.crc.crc)
         own_count, own_position = inside.signal("count", 11), inside.signal("position", 11)
+        own_header, own_length = inside.signal("header", 8 * HEADER), inside.signal("length", 11)
+        own_waiting = inside.signal("waiting", 1)
         m.submodules.dut = dut
         wiring.connect(m, flipped(self), dut)
         assume_kept(m, dut.plain, "plain")
@@ -139,22 +142,34 @@ class ReceiverHandsOverGoodFrames(wiring.Component):
         byte, end = taken & ~dut.plain.p.end, taken & dut.plain.p.end
         tail = _Tail(m, byte, dut.plain.p.data, end)
 
-        header, length, wanted = Signal(8 * HEADER), Signal(11), Signal()
+        # The frame that comes in, the good one that waits, and the one that is handed over.
+        header, good = Signal(8 * HEADER), Signal()
         fits = (tail.count >= HEADER + CRC) & (tail.count <= HEADER + CRC + MAX_PAYLOAD)
         with m.If(byte & (tail.count < HEADER)):
             m.d.sync += header.eq(Cat(header[8:], dut.plain.p.data))
-        with m.If(end & ~dut.plain.p.error & fits & tail.matches()):
-            m.d.sync += [wanted.eq(1), length.eq(tail.count - HEADER - CRC)]
+        m.d.comb += good.eq(end & ~dut.plain.p.error & fits & tail.matches())
+        next_length, length = Signal(11), Signal(11)
+        waits, offered_header, wanted = Signal(), Signal(8 * HEADER), Signal()
+        moves = waits & (~wanted | done)
+        with m.If(good):
+            m.d.sync += [waits.eq(1), next_length.eq(tail.count - HEADER - CRC)]
+        with m.Elif(moves):
+            m.d.sync += waits.eq(0)
+        with m.If(moves):
+            m.d.sync += [wanted.eq(1), offered_header.eq(header), length.eq(next_length)]
         with m.Elif(done):
             m.d.sync += wanted.eq(0)
-        m.d.comb += Assert(dut.request.valid == wanted, "a request is valid if and only if a good frame has ended")
+        m.d.comb += [
+            Assert(dut.request.valid == wanted, "a request is valid if and only if a good frame has ended"),
+            Assert(~waits | ~taken, "no frame is lost for want of room"),
+        ]
         with m.If(dut.request.valid):
             m.d.comb += [
-                Assert(dut.request.p.header.as_value() == header, "the header is that of the frame"),
+                Assert(dut.request.p.header.as_value() == offered_header, "the header is that of the frame"),
                 Assert(dut.request.p.length == length, "the length is that of the frame"),
             ]
         offered = Signal(11)
-        with m.If(done):
+        with m.If(done | moves):
             m.d.sync += offered.eq(0)
         with m.Elif(dut.payload.valid & dut.payload.ready):
             m.d.sync += offered.eq(offered + 1)
@@ -164,12 +179,14 @@ class ReceiverHandsOverGoodFrames(wiring.Component):
         m.d.comb += [
             Assert(own_count == Mux(tail.count > longest, longest + 1, tail.count), "invariant: count"),
             Assert(own_sum == ~tail.sums[0], "invariant: the unit is fed with every byte of a frame"),
-            Assert(dut.request.p.header.as_value() == header, "invariant: header"),
+            Assert(own_header == header, "invariant: header"),
+            Assert(own_waiting == waits, "invariant: a frame waits"),
+            Assert(~waits | ((own_length == next_length) & (next_length <= MAX_PAYLOAD)), "invariant: its length"),
+            Assert(~waits | (tail.count == 0), "invariant: between frames"),
             Assert(own_position == offered, "invariant: position"),
-            Assert(Mux(wanted, offered <= length, offered == 0), "invariant: within the payload"),
-            Assert(~wanted | ((length <= MAX_PAYLOAD) & (tail.count == 0)), "invariant: between frames"),
+            Assert(Mux(wanted, (offered <= length) & (length <= MAX_PAYLOAD), offered == 0), "invariant: payload"),
         ]
-        m.d.comb += Cover(dut.request.valid & (length == 2) & (offered == 2), "a whole payload")
+        m.d.comb += Cover(wanted & waits & (length == 2) & (offered == 2), "a whole payload, and a frame behind it")
         return m
 
 
