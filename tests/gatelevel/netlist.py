@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from collections import Counter
 from dataclasses import dataclass
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -47,7 +48,7 @@ LINT = (
 
 @dataclass(frozen=True)
 class Family:
-    """A family of FPGAs: how yosys is asked for it, where its models are, and the cells that must be in the netlist."""
+    """A family of FPGAs: how yosys is asked for it, where its models are, and cells in the netlist (multiplier first)."""
 
     name: str
     synthesis: str
@@ -70,14 +71,18 @@ ICE40 = Family(
 
 
 def synthesise(family: Family, folder: Path) -> str:
-    """Verilog of the netlist."""
+    """Verilog of the netlist, which has the family's own cells and a hardware multiplier for each multiplication."""
     device = Device(GEOMETRY, build=BUILD_ID, board=BOARD_ID, clock=CLOCK, buffer=BUFFER)
     (folder / "design.il").write_text(rtlil.convert(device, name="device", emit_src=False))
     script = (
         f"read_rtlil design.il; {family.synthesis} -top device; delete t:$scopeinfo; write_verilog -noattr netlist.v"
     )
     subprocess.run([sys.executable, "-c", YOSYS, "-q", "-p", script], cwd=folder, check=True)
-    return (folder / "netlist.v").read_text()
+    netlist = (folder / "netlist.v").read_text()
+    cells = Counter(re.findall(r"^  ([A-Z]\w+) (?:#\(|\\)", netlist, re.MULTILINE))
+    multipliers = GEOMETRY.lanes * GEOMETRY.contexts + 5 * GEOMETRY.contexts
+    assert set(cells) >= set(family.cells) and cells[family.cells[0]] >= multipliers, cells
+    return netlist
 
 
 def _models(family: Family) -> str:
