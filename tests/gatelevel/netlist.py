@@ -48,7 +48,7 @@ LINT = (
 
 @dataclass(frozen=True)
 class Family:
-    """A family of FPGAs: how yosys is asked for it, where its models are, and cells in the netlist (multiplier first)."""
+    """A family of FPGAs: how yosys is asked for it, models, and cells that the netlist must have (multiplier first)."""
 
     name: str
     synthesis: str
