@@ -18,7 +18,7 @@ train: $(READY)
 	$(BIN)/equipoise train --recipe digits-quick
 
 test: $(READY)
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist loadfile
 
 bitstreams: $(READY)
 	$(BIN)/equipoise build ulx3s-25f --geometry lanes=2,contexts=1

@@ -64,7 +64,9 @@ def test_memories_stay_memories(core: dict[str, int]) -> None:
 
 EXTREMES: list[Callable[[], Geometry]] = [
     lambda: Geometry(lanes=1, contexts=1, modules=2, neurons=4, rows=4, groups=2, levels=1, sample_words=4),
-    lambda: Geometry(lanes=16, contexts=8),
+    lambda: Geometry(
+        lanes=16, contexts=8, neurons=128, rows=256, groups=32, levels=4, sample_words=1024, output_words=512
+    ),
 ]
 
 
