@@ -19,9 +19,10 @@ from equipoise.substrate.geometry import Geometry
 GEOMETRY = Geometry(lanes=1, neurons=4, rows=4, groups=2, levels=1, sample_words=4, output_words=2)
 
 DEVICE = """
-module device(input clk, input rst, output busy, input [7:0] rx__payload, input rx__valid, output rx__ready,
+module device(input clk, input rst, output busy, output saturated, output link_error,
+              input [7:0] rx__payload, input rx__valid, output rx__ready,
               output [7:0] tx__payload, output tx__valid, input tx__ready);
-    assign {busy, rx__ready, tx__payload, tx__valid} = {1'b0, tx__ready, rx__payload, rx__valid};
+    assign {busy, saturated, link_error, rx__ready, tx__payload, tx__valid} = {3'b0, tx__ready, rx__payload, rx__valid};
 endmodule
 """
 
