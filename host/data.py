@@ -19,6 +19,12 @@ Array = NDArray[np.float64]
 SIGMA_DATA = 0.5
 """Standard deviation that all data is scaled to (Karras et al. 2022, Table 1)."""
 
+_FEWEST = 4
+"""Samples of a file: one is held out, and of what is left covariances are taken."""
+
+_WIDEST = 1e100
+"""Standard deviation of data: below it, squares do not overflow."""
+
 _POINTS = 2000
 _HELD_OUT = 297
 """Digits held out; the other 1,500 are for training."""
@@ -74,7 +80,12 @@ def load_data(name: str) -> Dataset:
 
 
 def _scaled(name: str, train: Array, test: Array) -> Dataset:
-    offset, deviation = float(train.mean()), float(train.std())
+    with np.errstate(over="ignore", invalid="ignore"):
+        offset, deviation = float(train.mean()), float(train.std())
+    if not deviation < _WIDEST:
+        raise DataError(
+            f"Data set '{name}' must have a standard deviation below {_WIDEST:g}, not {deviation:g}: scale it"
+        )
     if deviation == 0.0:
         raise DataError(f"Data set '{name}' has the same number {offset:g} everywhere: there is nothing to learn")
     scale = deviation / SIGMA_DATA
@@ -97,15 +108,15 @@ def _read(path: Path) -> Array:
     except FileNotFoundError:
         raise DataError(f"File '{path}' does not exist") from None
     except (OSError, ValueError, EOFError, BadZipFile) as error:
-        if "pickle" in str(error).lower() or "object" in str(error).lower():
+        if "Object arrays" in str(error):
             raise DataError(f"File '{path}' holds Python objects; save it as an array of numbers") from None
         raise DataError(f"File '{path}' is not a readable .npy or .npz file ({error})") from None
     if not (np.issubdtype(array.dtype, np.floating) or np.issubdtype(array.dtype, np.integer)):
         raise DataError(f"File '{path}' must hold real numbers, not {array.dtype}")
     if array.ndim < 2 or 0 in array.shape[1:]:
         raise DataError(f"File '{path}' must hold vectors (n, d) or images (n, ...), not shape {array.shape}")
-    if len(array) < 2:
-        raise DataError(f"File '{path}' must hold at least 2 samples, not {len(array)}")
+    if len(array) < _FEWEST:
+        raise DataError(f"File '{path}' must hold at least {_FEWEST} samples, not {len(array)}")
     array = array.astype(np.float64)
     if not np.all(np.isfinite(array)):
         where = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from pathlib import Path
 from typing import TYPE_CHECKING
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,8 +32,11 @@ def load_arrays(run: Run, name: str) -> dict[str, Array] | None:
     path = run.path / name
     if not path.exists():
         return None
-    with np.load(path, allow_pickle=False) as file:
-        return {key: file[key] for key in file.files}
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {key: file[key] for key in file.files}
+    except (OSError, ValueError, EOFError, BadZipFile, AttributeError) as error:
+        raise RunError(f"File '{path}' is damaged ({error}): delete it to go on") from None
 
 
 def save_grid(path: str | Path, images: Array) -> Path:

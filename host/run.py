@@ -92,6 +92,14 @@ class Run:
         """Record what the run is trained on."""
         self.write("device.json", json.dumps(asdict(identity), indent=2, default=str).encode())
 
+    def device(self) -> dict[str, Any]:
+        """What was recorded last of the device; empty if nothing was yet."""
+        path = self.path / "device.json"
+        try:
+            return dict(json.loads(path.read_text())) if path.exists() else {}
+        except (OSError, ValueError) as error:
+            raise RunError(f"File '{path}' cannot be read ({error}): delete it to go on") from None
+
     def log(self, kind: str, **values: Any) -> dict[str, Any]:
         """Append one object to the metrics; returns it."""
         record = {"kind": kind, **values}
@@ -110,7 +118,12 @@ class Run:
             lines = (self.path / "metrics.jsonl").read_text(encoding="utf-8").split("\n")
         except FileNotFoundError:
             return []
-        return [json.loads(line) for line in lines[:-1]]
+        try:
+            return [json.loads(line) for line in lines[:-1]]
+        except ValueError as error:
+            raise RunError(
+                f"Metrics '{self.path / 'metrics.jsonl'}' are damaged ({error}): mend or delete them"
+            ) from None
 
     def forget_after(self, step: int) -> None:
         """Drop what the metrics say of steps after ``step``: a resumed run goes through them again."""

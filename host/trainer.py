@@ -26,12 +26,15 @@ from .run import Run
 from .sampler import sample
 from .start import check_data, start_parameters
 
-__all__ = ["Progress", "train"]
+__all__ = ["Progress", "prepare", "train"]
 
 Array = NDArray[np.float64]
 
 _RESIDUAL_WARNING = 1.0
 """Residual over beta above which the free phase is too short for beta: its drift counts for more than the nudge."""
+
+_SAME_DEVICE = ("kind", "uid", "build")
+"""What of an identity must be the same for a resumed run to be the uninterrupted one."""
 
 _SHOWN_SAMPLES = {True: 30, False: 1000}
 """Samples generated at the end: of images, and of points."""
@@ -83,18 +86,27 @@ def train(run: Run, device: Substrate, progress: Progress) -> dict[str, Any]:
         progress.end()
 
 
+def prepare(config: TrainConfig, device: Substrate) -> Dataset:
+    """Load the data, and configure the device; nothing is written to a disk before this has gone well.
+
+    Raises
+    ------
+    EquipoiseError
+        If data, network, minibatch and device do not fit each other.
+    """
+    data = load_data(config.data)
+    check_data(config, data)
+    device.configure(config.network)
+    if config.batch > (limit := device.identity.batch_limit):
+        raise CapabilityError(f"batch {config.batch} is more than this device takes at once ({limit}): lower it")
+    return data
+
+
 class _Training:
     def __init__(self, run: Run, device: Substrate, progress: Progress) -> None:
         self.run, self.device, self.progress = run, device, progress
         self.config: TrainConfig = run.config
-        self.data: Dataset = load_data(self.config.data)
-        check_data(self.config, self.data)
-        if self.config.batch > (limit := device.identity.batch_limit):
-            raise CapabilityError(
-                f"batch {self.config.batch} is more than this device takes at once ({limit}): lower it"
-            )
-        device.configure(self.config.network)
-        run.record_device(device.identity)
+        self.data: Dataset = prepare(self.config, device)
         self.optimiser = Optimiser(self.config, self.config.network)
         self.seconds = {"device": 0.0, "link": 0.0, "host": 0.0}
         self.warned = False
@@ -104,13 +116,22 @@ class _Training:
         checkpoint, damaged = load_checkpoint(self.run)
         for message in damaged:
             self._warn(message, checkpoint.step if checkpoint else 0)
+        begun_on = self.run.device()
+        self.run.record_device(self.device.identity)
         if checkpoint is None:
             self.run.forget_after(-1)
             self.run.log("baselines", sigmas=list(REPORT_SIGMAS), **baseline_errors(self.data))
             parameters, _ = clip_parameters(start_parameters(self.config, self.data))
             return Checkpoint(parameters, parameters, Moments.zeros(self.optimiser.size))
         self.run.forget_after(checkpoint.step)
-        self.run.log("resumed", step=checkpoint.step)
+        now = asdict(self.device.identity)
+        self.run.log("resumed", step=checkpoint.step, device={name: now[name] for name in _SAME_DEVICE})
+        if any(begun_on.get(name, now[name]) != now[name] for name in _SAME_DEVICE):
+            begun, here = (" ".join(str(device.get(name)) for name in _SAME_DEVICE) for device in (begun_on, now))
+            self._warn(
+                f"begun on {begun}, resumed on {here}: the result need not be that of an uninterrupted run",
+                checkpoint.step,
+            )
         return checkpoint
 
     def go_on(self) -> dict[str, Any]:
@@ -118,7 +139,7 @@ class _Training:
         self.progress.begin(config.steps, first)
         interrupted = False
         try:
-            if first == 0:
+            if self._lacks_evaluation():
                 self._evaluate()
             for clean in self._batches(first):
                 # A step is taken by this one assignment: wherever Ctrl-C falls, what is saved belongs together.
@@ -127,7 +148,7 @@ class _Training:
                 step = self.reached.step
                 if step % config.checkpoint_every == 0 or step == config.steps:
                     save_checkpoint(self.run, self.reached)
-                if step % config.evaluate_every == 0 or step == config.steps:
+                if self._is_evaluated(step):
                     self._evaluate()
             self._sample()
         except KeyboardInterrupt:
@@ -136,6 +157,15 @@ class _Training:
         kind = "interrupted" if interrupted else "finished"
         self.run.log(kind, step=self.reached.step, seconds=self.seconds)
         return self._summary(interrupted)
+
+    def _is_evaluated(self, step: int) -> bool:
+        return step % self.config.evaluate_every == 0 or step == self.config.steps
+
+    def _lacks_evaluation(self) -> bool:
+        """Whether the run was cut off between a checkpoint and the evaluation that belongs to it."""
+        step = self.reached.step
+        found = any(record["kind"] == "evaluation" and record["step"] == step for record in self.run.metrics())
+        return self._is_evaluated(step) and not found
 
     def _batches(self, first: int) -> Iterator[Array]:
         """Clean samples (B, d) of each step from ``first`` on: epoch after epoch, each in an order of its own."""

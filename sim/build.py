@@ -20,6 +20,7 @@ import platformdirs
 from rich.console import Console
 
 from .. import gateware, substrate
+from ..substrate.errors import CapabilityError
 from ..substrate.geometry import Geometry
 from .tools import find_package, find_tool, find_verilator, fingerprint, run_tool
 
@@ -77,15 +78,24 @@ class BoardBuild:
 
 
 def board_geometry(lanes: int = 8, contexts: int = 1) -> Geometry:
-    """Sizes with memories for every network one would simulate, so that a single build serves them all."""
-    return Geometry(
-        lanes=lanes,
-        contexts=contexts,
-        neurons=512,
-        rows=max(4096, 65536 // lanes),
-        groups=max(64, 1 << (1023 // lanes).bit_length()),
-        levels=32,
-    )
+    """Sizes with memories for every network one would simulate, so that a single build serves them all.
+
+    Raises
+    ------
+    CapabilityError
+        If there are no devices of so many lanes or contexts.
+    """
+    try:
+        return Geometry(
+            lanes=lanes,
+            contexts=contexts,
+            neurons=512,
+            rows=max(4096, 65536 // max(lanes, 1)),
+            groups=max(64, 1 << (1023 // max(lanes, 1)).bit_length()),
+            levels=32,
+        )
+    except ValueError as error:
+        raise CapabilityError(f"A simulated board cannot be built: {error}") from None
 
 
 def cache_folder() -> Path:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 from rich.table import Table
 
+from ...substrate.errors import RunError
 from .options import Debug, Device, Json, console, show_json
 
 if TYPE_CHECKING:
@@ -78,6 +79,7 @@ def train(
     """
     from ..devices import open_device
     from ..run import Run
+    from ..trainer import prepare
     from ..trainer import train as run_training
     from .progress import TrainingProgress
 
@@ -95,8 +97,9 @@ def train(
         return
     config = _configure(recipe or _DEFAULT_RECIPE, data, network, settings)
     address = device or _DEFAULT_DEVICE
-    # The device first: a wrong address leaves no empty run behind.
+    # The device first: what does not fit, or a wrong address, leaves no empty run behind.
     with open_device(address) as opened:
+        prepare(config, opened)
         run = Run.create(out or Path("runs") / f"{config.recipe}-{datetime.now():%Y%m%d-%H%M%S}", config)
         command = shlex.join(["equipoise", *sys.argv[1:]])
         run.write("command.json", json.dumps({"device": address, "command": command}, indent=2).encode())
@@ -142,6 +145,8 @@ def recorded_device(run: Run) -> str:
         return str(json.loads((run.path / "command.json").read_text())["device"])
     except FileNotFoundError:
         return _DEFAULT_DEVICE
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RunError(f"File '{run.path / 'command.json'}' cannot be read ({error}): delete it to go on") from None
 
 
 def finish(run: Run, summary: dict[str, Any], *, as_json: bool) -> None:

@@ -8,6 +8,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from ...substrate.errors import RunError
 from ..config import TrainConfig
 from ..images import load_arrays
 from ..run import Run
@@ -63,7 +64,10 @@ def write_report(run: Run) -> Path:
 def _read(run: Run, name: str) -> dict[str, Any]:
     """A JSON file of the run; empty if the run ended before it was written."""
     path = run.path / name
-    return dict(json.loads(path.read_text())) if path.exists() else {}
+    try:
+        return dict(json.loads(path.read_text())) if path.exists() else {}
+    except (OSError, ValueError) as error:
+        raise RunError(f"File '{path}' cannot be read ({error}): delete it to go on") from None
 
 
 def _state(records: Records) -> str:

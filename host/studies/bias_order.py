@@ -47,7 +47,7 @@ _FLOOR_SLOPE = -0.5
 
 def run(setting: Setting) -> Findings:
     """Run the study."""
-    networks, batch = (4, 8) if setting.reduced else (8, 32)
+    networks, batch = (6, 8) if setting.reduced else (8, 32)
     # Multiples of a device's step of beta, half an octave apart.
     betas = [round(2.0 ** (14 - k / 2)) / 2**14 for k in (range(3, 21, 1) if setting.reduced else range(2, 23))]
     devices = targets(setting)

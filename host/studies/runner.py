@@ -120,8 +120,9 @@ def run_studies(
 
 
 def _code() -> str:
-    """Fingerprint of the studies' own code: what one version measured, another does not take over."""
-    files = sorted(Path(__file__).parent.glob("*.py"))
+    """Fingerprint of all code that a measurement may pass through: another version does not take it over."""
+    package = Path(__file__).parents[2]
+    files = sorted(path for name in ("substrate", "drivers", "sim", "host") for path in (package / name).rglob("*.py"))
     return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:16]
 
 

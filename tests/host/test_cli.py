@@ -162,6 +162,31 @@ def test_a_wrong_address_leaves_no_run_behind(train, tmp_path):
     assert not (tmp_path / "a").exists()
 
 
+@pytest.mark.parametrize("arguments", [["--batch", 300], ["--data", "other.npy", "--network", "net.toml"]])
+def test_what_does_not_fit_leaves_no_run_behind(train, call, tmp_path, arguments):
+    assert train("--out", "good")[0] == 0
+    (tmp_path / "net.toml").write_text((tmp_path / "good/network.toml").read_text())
+    np.save("other.npy", np.random.default_rng(0).normal(size=(48, 5)))
+    assert call("train", "--device", "golden:", "--steps", 2, "--out", "a", *arguments)[0] == 1
+    assert not (tmp_path / "a").exists()
+
+
+@pytest.mark.parametrize("name", ["command.json", "device.json", "metrics.jsonl", "images.npz"])
+def test_a_damaged_file_of_a_run_is_one_line(train, call, tmp_path, name):
+    assert train("--out", "a")[0] == 0
+    (tmp_path / "a" / name).write_bytes(b"{garbage\n")
+    code, _, err = call("report", "a")
+    assert code == 1
+    assert re.fullmatch(rf"equipoise: .*a/{name}' .*\n", err)
+
+
+@pytest.mark.parametrize("address", ["sim:?lanes=1000", "sim:?contexts=0", "sim:?lanes=0"])
+def test_no_device_of_such_a_size(call, address):
+    code, _, err = call("train", "--device", address)
+    assert code == 1
+    assert err.startswith("equipoise: A simulated board cannot be built: Geometry ")
+
+
 def test_debug_shows_the_traceback(tmp_path):
     command = [sys.executable, "-c", "from equipoise.host.cli import main; main()", "report", "no", "--debug"]
     done = subprocess.run(command, check=False, capture_output=True, text=True, cwd=tmp_path)

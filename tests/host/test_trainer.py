@@ -1,6 +1,7 @@
 """Training: what it reaches, what it records, and that a run killed anywhere ends as if it had not been."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -115,6 +116,8 @@ elif where == "rename":
     files.os.replace = dying(os.replace)
 elif where == "fsync":
     files.os.fsync = dying(os.fsync)
+elif where == "evaluation":
+    trainer._Training._evaluate = dying(trainer._Training._evaluate)
 elif where == "device":
     from equipoise.sim.golden import Golden
     Golden.run = dying(Golden.run)
@@ -132,7 +135,18 @@ def whole(tmp_path_factory):
 
 @pytest.mark.parametrize(
     ("where", "count"),
-    [("log", 1), ("log", 4), ("log", 9), ("rename", 2), ("rename", 5), ("fsync", 3), ("device", 7), ("device", 12)],
+    [
+        ("evaluation", 2),
+        ("evaluation", 3),
+        ("log", 1),
+        ("log", 4),
+        ("log", 9),
+        ("rename", 2),
+        ("rename", 5),
+        ("fsync", 3),
+        ("device", 7),
+        ("device", 12),
+    ],
 )
 def test_a_run_killed_anywhere_ends_the_same(tmp_path, whole, where, count):
     run = small_run(tmp_path)
@@ -143,6 +157,7 @@ def test_a_run_killed_anywhere_ends_the_same(tmp_path, whole, where, count):
     parameters, losses = whole
     assert np.array_equal(finish(Run.open(run.path)), parameters)
     assert [record["loss"] for record in of_kind(run, "step")] == losses
+    assert [record["step"] for record in of_kind(run, "evaluation")] == [0, 3, 6]
 
 
 def test_golden_and_gateware_end_the_same(tmp_path, sim_device):
@@ -157,6 +172,25 @@ def test_golden_and_gateware_end_the_same(tmp_path, sim_device):
         checkpoint, _ = load_checkpoint(run)
         ends.append(checkpoint.parameters.vector())
     assert np.array_equal(*ends)
+
+
+def test_going_on_elsewhere_is_told(tmp_path):
+    run, silent = small_run(tmp_path, checkpoint_every=1), Silent()
+
+    def interrupt(record):
+        raise KeyboardInterrupt
+
+    silent.step = interrupt
+    with open_device("golden:") as device:
+        train(run, device, silent)
+    silent = Silent()
+    with open_device("float:") as device:
+        train(Run.open(run.path), device, silent)
+    assert len(silent.warnings) == 1
+    assert re.match(
+        r"begun on golden golden \S+, resumed on float float .*: the result need not be", silent.warnings[0]
+    )
+    assert [record["device"]["kind"] for record in of_kind(run, "resumed")] == ["float"]
 
 
 def test_a_short_free_phase_is_warned_of_once(tmp_path):
