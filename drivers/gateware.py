@@ -49,8 +49,8 @@ _DEVICE_COUNTERS = Area("registers", _ROWS["runs"], len(REGISTERS) - _ROWS["runs
 class GatewareDevice(Substrate):
     """The device at the other end of ``session``, which it owns from here on.
 
-    A run is one burst of requests, and so one round trip. What the device already holds is not written again;
-    after an error nothing is taken to be held.
+    A run, with the parameters written before it, is one burst of requests, and so one round trip. What the device
+    already holds is not written again; after an error nothing is taken to be held.
 
     Parameters
     ----------
@@ -65,6 +65,7 @@ class GatewareDevice(Substrate):
         self._constants: Codes | None = None
         self._parameters: dict[Area, NDArray[np.int64]] = {}
         self._registers: dict[str, int] = {}
+        self._waiting: list[Request] = []
         self._last_group = 0
         self._opened_at = self._device_counters()
 
@@ -136,6 +137,8 @@ class GatewareDevice(Substrate):
     def write(self, parameters: Parameters) -> None:
         """Load parameters, rounded to the device's formats; of these, write what the device does not hold yet.
 
+        They travel with the next request, so that a training step, write and run, is one round trip.
+
         Raises
         ------
         ParameterError
@@ -151,7 +154,7 @@ class GatewareDevice(Substrate):
             )
             for span in spans(changed, gap=_FRAME_BYTES // SPACES[area.space].row_bytes(self._geometry)):
                 requests += self._write(area.space, area.row + span.start, words[span])
-        self._burst(requests)
+        self._waiting += requests
         self._parameters = packed
 
     def read(self) -> Parameters:
@@ -299,8 +302,10 @@ class GatewareDevice(Substrate):
         return self._words(reads, self._burst(_flat(reads)))
 
     def _burst(self, requests: Sequence[Request]) -> list[Answer]:
+        """Answers to ``requests``, sent behind those that wait."""
+        waiting, self._waiting = self._waiting, []
         try:
-            return self._session.burst(requests)
+            return self._session.burst([*waiting, *requests])[len(waiting) :]
         except BaseException:
             self._forget()
             raise
@@ -309,6 +314,7 @@ class GatewareDevice(Substrate):
         """Take nothing for granted that the device may hold, but the tables."""
         self._parameters = {}
         self._registers = {}
+        self._waiting = []
         self._last_group = 0
 
 

@@ -165,14 +165,16 @@ def writes(peer: MemoryDevice) -> list[tuple[int, int, int]]:
 
 def test_only_what_changed_is_written():
     device, peer, _, parameters, minibatch = ready()
+    device.read()
     writes(peer)
     device.write(parameters)
+    device.read()
     assert writes(peer) == []
     parameters.bias[2, 5] += 0.5
     parameters.V[1][:] += 0.25
     device.write(parameters)
-    assert writes(peer) == [(4, 17, 2 * 8), (6, 2 * 64 + 5, 2)]
     np.testing.assert_allclose(device.read().vector(), parameters.vector(), atol=2**-13)
+    assert writes(peer) == [(4, 17, 2 * 8), (6, 2 * 64 + 5, 2)]
 
     device.run(minibatch, SHORT)
     assert writes(peer) == [(0, 4, 10 * 4), (7, 0, 5 * 7 * 2)]
@@ -198,9 +200,27 @@ def test_after_an_error_all_is_written_again(monkeypatch):
     assert str(raised.value) == "wire: has no parameters: call write first"
     writes(peer)
     device.write(parameters)
-    assert len(writes(peer)) == 1 + 2 * 3
     device.run(minibatch, SHORT)
-    assert writes(peer)[0] == (0, 4, 10 * 4)
+    written = writes(peer)
+    assert len(written) == 1 + 2 * 3 + 2
+    assert written[-2] == (0, 4, 10 * 4)
+
+
+def test_a_training_step_is_one_burst(monkeypatch):
+    device, peer, _, parameters, minibatch = ready()
+    device.run(minibatch, SHORT)
+    burst, sent = device.session.burst, []
+    monkeypatch.setattr(device.session, "burst", lambda requests: sent.append(len(requests)) or burst(requests))
+    parameters.V[1][:] += 0.25
+    device.write(parameters)
+    writes(peer)
+    before = device.run(minibatch, SHORT)
+    assert len(sent) == 1
+    assert writes(peer)[0] == (4, 17, 2 * 8)
+    other, _, _ = open_device()
+    other.configure(SMALL)
+    other.write(parameters)
+    np.testing.assert_array_equal(other.run(minibatch, SHORT).outputs, before.outputs)
 
 
 def test_configuring_again_forgets_the_parameters():
