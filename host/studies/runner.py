@@ -1,7 +1,7 @@
 """Runs studies on a device, and leaves their findings in a folder.
 
 ``FOLDER/NAME/`` holds ``result.json``, ``paragraph.txt``, the figures as PNG and SVG, and ``measurements.jsonl``;
-``FOLDER/studies.html`` is the page of all studies of one call.
+``FOLDER/studies.html`` is the page of a call of several studies, ``FOLDER/NAME.html`` that of a call of one.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def run_studies(
     Raises
     ------
     RunError
-        If something cannot be written.
+        If something cannot be written, or the folder holds findings of another device, seed or size.
     """
     outcomes, journals = [], []
     for study in studies:
@@ -103,6 +103,7 @@ def run_studies(
             "version": __version__,
             "code": _code(),
         }
+        _keep_others(path / "result.json", head)
         journal = Journal(path / "measurements.jsonl", head)
         if journal.resumed:
             resumed(study, journal)
@@ -113,10 +114,27 @@ def run_studies(
         _write(path, findings, record)
         outcomes.append(Outcome(study, findings, record))
         journals.append(journal)
-    page = write_page(folder / "studies.html", [(outcome.findings, outcome.record) for outcome in outcomes])
+    name = studies[0].name if len(studies) == 1 else "studies"
+    page = write_page(folder / f"{name}.html", [(outcome.findings, outcome.record) for outcome in outcomes])
     for journal in journals:
         journal.close()
     return outcomes, page
+
+
+def _keep_others(path: Path, head: dict[str, Any]) -> None:
+    """Raise if a folder holds what was found on another device, or with another seed or size: it would be lost."""
+    try:
+        found = json.loads(path.read_text())
+        theirs, ours = (
+            (of["device"]["kind"], of["device"]["uid"], f"seed {of['seed']}", of["size"]) for of in (found, head)
+        )
+    except FileNotFoundError:
+        return
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RunError(f"Findings '{path}' cannot be read ({error}): delete them, or choose another --out") from None
+    if theirs != ours:
+        told = " is of {}, {}, {}, {}".format(*theirs)
+        raise RunError(f"What '{path.parent}' holds{told}: choose another --out, or delete it")
 
 
 def _code() -> str:

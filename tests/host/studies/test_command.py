@@ -71,7 +71,7 @@ def call(monkeypatch, capsys, tmp_path):
 def test_what_it_leaves_behind(call, toy, tmp_path):
     code, out, err = call("toy", "--seed", 3)
     assert code == 0
-    assert out.endswith("Page: runs/studies-golden/studies.html\n")
+    assert out.endswith("Page: runs/studies-golden/toy.html\n")
     assert "toy: 3/3" in err
     folder = tmp_path / "runs/studies-golden/toy"
     assert {path.name for path in folder.iterdir()} == {
@@ -87,7 +87,7 @@ def test_what_it_leaves_behind(call, toy, tmp_path):
         }
     ]  # fmt: skip
     assert set(result["versions"]) == {"equipoise", "python", "numpy", "scipy", "matplotlib"}
-    page = (tmp_path / "runs/studies-golden/studies.html").read_text()
+    page = (tmp_path / "runs/studies-golden/toy.html").read_text()
     assert "above &lt;1&gt;" in page
     assert "equipoise study toy --device golden: --size full --seed 3" in page
     assert 'src="data:image/svg+xml;base64,' in page
@@ -106,11 +106,24 @@ def test_the_exit_code_is_the_verdict(call, toy, verdict, code, words):
     assert ("did not hold: toy (it is so)" in err) == (code == 1)
 
 
+def test_findings_of_another_seed_or_device_are_not_lost(call, toy, tmp_path):
+    assert call("toy", "--out", "a")[0] == 0
+    kept = (tmp_path / "a/toy/result.json").read_bytes()
+    for arguments in (("--seed", 4), ("--device", "float:"), ("--size", "reduced")):
+        code, _, err = call("toy", "--out", "a", *arguments)
+        assert code == 1
+        assert err.endswith(
+            "equipoise: What 'a/toy' holds is of golden, golden, seed 0, full: choose another --out, or delete it\n"
+        )
+    assert (tmp_path / "a/toy/result.json").read_bytes() == kept
+    assert call("toy", "--out", "a")[0] == 0
+
+
 def test_json_is_one_object_and_nothing_else(call, toy):
     code, out, _ = call("all", "--json", "--out", "a", "--size", "reduced")
     found = json.loads(out)
     assert code == 0
-    assert found["page"] == "a/studies.html"
+    assert found["page"] == "a/toy.html"
     assert [(each["study"], each["numbers"]["size"]) for each in found["studies"]] == [("toy", "reduced")]
 
 
