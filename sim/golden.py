@@ -153,14 +153,13 @@ class _Model:
 
     def __init__(self, network: Network, codes: Codes) -> None:
         self.network, self.codes = network, codes
-        self.free = np.flatnonzero(~network.clamped)
-        ends = []
-        for number, coupling in enumerate(network.couplings):
-            for side, (own, other) in enumerate(((coupling.a, coupling.b), (coupling.b, coupling.a))):
-                ends.append(_End(network, codes, number, side, own, other))
-        self.ends = ends
+        self.free = free = np.flatnonzero(~network.clamped)
+        self.ends = ends = [
+            _End(network, codes, number, side, own, other)
+            for number, coupling in enumerate(network.couplings)
+            for side, (own, other) in enumerate(((coupling.a, coupling.b), (coupling.b, coupling.a)))
+        ]
         self.modules = [_FreeModule(network, name, ends) for name in network.slices if not network[name].clamped]
-        free = self.free
         self.stiffness = codes.stiffness[free] * 2.0 ** (_F.bus.fraction - self._slope_shift) + 0.5
         self.quartic = codes.quartic[free] * 2.0**-self._slope_shift
         output = network.slices[network.output]
