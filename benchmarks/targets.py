@@ -11,7 +11,6 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -19,24 +18,13 @@ from equipoise.host.bench import bench_network, plain_cycles
 from equipoise.host.devices import open_device
 from equipoise.host.recipes import recipe
 from equipoise.host.run import Run
-from equipoise.host.trainer import train
+from equipoise.host.trainer import Progress, train
 from equipoise.substrate.energy import oracle
 from equipoise.substrate.interface import Substrate
 from equipoise.substrate.parameters import Parameters, cosine
 from equipoise.substrate.phases import Estimator, Minibatch, Schedule
 
 STEPS = 10
-
-
-class Silent:
-    """Tells nobody how training goes."""
-
-    def begin(self, total: int, first: int) -> None: ...
-    def step(self, record: dict[str, Any]) -> None: ...
-    def evaluation(self, record: dict[str, Any]) -> None: ...
-    def tuned(self, record: dict[str, Any]) -> None: ...
-    def warning(self, message: str) -> None: ...
-    def end(self) -> None: ...
 
 
 def gradient(device: Substrate) -> dict[str, float]:
@@ -62,7 +50,7 @@ def training(device: Substrate) -> dict[str, float]:
     """Shares of wall time in training steps of the quick recipe."""
     config = recipe("digits-quick", steps=STEPS, evaluate_every=STEPS)
     with tempfile.TemporaryDirectory() as folder:
-        seconds = train(Run.create(Path(folder) / "run", config), device, Silent())["seconds"]
+        seconds = train(Run.create(Path(folder) / "run", config), device, Progress())["seconds"]
     total = sum(seconds.values())
     return {part: spent / total for part, spent in seconds.items()} | {"step": total / STEPS}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from time import perf_counter
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,8 +40,8 @@ _SHOWN_SAMPLES = {True: 30, False: 1000}
 """Samples generated at the end: of images, and of points."""
 
 
-class Progress(Protocol):
-    """Who is told how training goes."""
+class Progress:
+    """Who is told how training goes: nobody, unless a subclass listens."""
 
     def begin(self, total: int, first: int) -> None:
         """Training of ``total`` steps begins at step ``first``."""

@@ -19,6 +19,8 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from .. import trainer
+
 __all__ = ["StudyProgress", "TrainingProgress", "bar"]
 
 
@@ -45,7 +47,7 @@ def bar(console: Console) -> Progress:
     )
 
 
-class TrainingProgress:
+class TrainingProgress(trainer.Progress):
     """Shows how training goes: the bar with the loss, and a line for each evaluation and warning."""
 
     def __init__(self, console: Console) -> None:

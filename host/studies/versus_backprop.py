@@ -24,7 +24,7 @@ from ..config import TrainConfig
 from ..data import load_data
 from ..edm import Edm
 from ..run import Run
-from ..trainer import train
+from ..trainer import Progress, train
 from .backprop import backprop, load_torch
 from .statistics import Interval, mean
 from .study import Claim, Findings, Setting, Study, Verdict
@@ -115,17 +115,6 @@ def _by_backprop(network: Network, parameters: Parameters, minibatch: Minibatch,
     return backprop(network, parameters, minibatch, schedule.free_steps)
 
 
-class _Quiet:
-    """Progress of a training run that nobody looks at: the study has a bar of its own."""
-
-    def begin(self, total: int, first: int) -> None: ...
-    def step(self, record: dict[str, Any]) -> None: ...
-    def evaluation(self, record: dict[str, Any]) -> None: ...
-    def tuned(self, record: dict[str, Any]) -> None: ...
-    def warning(self, message: str) -> None: ...
-    def end(self) -> None: ...
-
-
 def _config(reduced: bool, folder: Path, seed: int, estimator: Estimator) -> TrainConfig:
     """Digits at 8x8; reduced, at 4x4 and fewer of them."""
     steps, side, hidden, rank, levels = (_REDUCED_STEPS, 4, 16, 8, 4) if reduced else (_STEPS, 8, 32, 16, 8)
@@ -156,7 +145,7 @@ def _train(device: Substrate, method: str, reduced: bool, seed: int) -> dict[str
     with TemporaryDirectory(prefix="equipoise-") as folder:
         config = _config(reduced, Path(folder), seed, estimator)
         run = Run.create(Path(folder) / "run", config)
-        summary = train(run, used, _Quiet())
+        summary = train(run, used, Progress())
         if summary["interrupted"]:
             raise KeyboardInterrupt  # the trainer has swallowed it
         losses = [record["loss"] for record in run.metrics() if record["kind"] == "step"]

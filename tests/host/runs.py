@@ -7,24 +7,17 @@ import numpy as np
 from equipoise.host.config import TrainConfig
 from equipoise.host.recipes import recipe
 from equipoise.host.run import Run
+from equipoise.host.trainer import Progress
 
 
-class Silent:
+class Silent(Progress):
     """Tells nobody how training goes, but keeps what it was told."""
 
     def __init__(self) -> None:
         self.warnings: list[str] = []
-        self.steps: list[dict] = []
 
-    def begin(self, total, first): ...
-    def step(self, record):
-        self.steps.append(record)
-
-    def evaluation(self, record): ...
     def warning(self, message):
         self.warnings.append(message)
-
-    def end(self): ...
 
 
 def small_config(folder: Path, shape: tuple[int, ...] = (3, 4), **overrides) -> TrainConfig:

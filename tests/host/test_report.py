@@ -10,7 +10,7 @@ from equipoise.host.devices import open_device
 from equipoise.host.recipes import recipe
 from equipoise.host.report import write_report
 from equipoise.host.run import Run
-from equipoise.host.trainer import train
+from equipoise.host.trainer import Progress, train
 
 FIGURES = [
     "Noisy, denoised and clean",
@@ -25,16 +25,6 @@ FIGURES = [
 ]
 
 
-class Silent:
-    """Tells nobody how training goes."""
-
-    def begin(self, total, first): ...
-    def step(self, record): ...
-    def evaluation(self, record): ...
-    def warning(self, message): ...
-    def end(self): ...
-
-
 def new_run(folder, shape, **overrides):
     """A run that was configured and not begun, on random samples of a shape."""
     path = folder / "data.npy"
@@ -46,7 +36,7 @@ def new_run(folder, shape, **overrides):
 def trained(folder, shape, **overrides):
     run = new_run(folder, shape, **overrides)
     with open_device("golden:") as device:
-        train(run, device, Silent())
+        train(run, device, Progress())
     return run
 
 

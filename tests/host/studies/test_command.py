@@ -2,11 +2,11 @@
 
 import json
 import sys
+from functools import partial
 from types import ModuleType
 
 import pytest
 
-from equipoise.host.cli import main
 from equipoise.host.studies import registry
 from equipoise.host.studies.study import Claim, Findings, Study, Verdict
 from equipoise.host.studies.style import draw, label
@@ -50,26 +50,13 @@ def toy(monkeypatch):
 
 
 @pytest.fixture
-def call(monkeypatch, capsys, tmp_path):
-    """Calls the command in a folder of its own; gives exit code, standard output and standard error."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "200")
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["equipoise", "study", *map(str, arguments)])
-        try:
-            main()
-            code = 0
-        except SystemExit as end:
-            code = end.code or 0
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return run
+def study(call):
+    """Calls the command for studies."""
+    return partial(call, "study")
 
 
-def test_what_it_leaves_behind(call, toy, tmp_path):
-    code, out, err = call("toy", "--seed", 3)
+def test_what_it_leaves_behind(study, toy, tmp_path):
+    code, out, err = study("toy", "--seed", 3)
     assert code == 0
     assert out.endswith("Page: runs/studies-golden/toy.html\n")
     assert "toy: 3/3" in err
@@ -98,59 +85,59 @@ def test_what_it_leaves_behind(call, toy, tmp_path):
     ("verdict", "code", "words"),
     [("held", 0, "held"), ("undecided", 0, "not enough data"), ("broken", 1, "did not hold")],
 )
-def test_the_exit_code_is_the_verdict(call, toy, verdict, code, words):
+def test_the_exit_code_is_the_verdict(study, toy, verdict, code, words):
     toy.verdict = Verdict(verdict)
-    found, out, err = call("toy", "--out", "a")
+    found, out, err = study("toy", "--out", "a")
     assert found == code
     assert words in out
     assert ("did not hold: toy (it is so)" in err) == (code == 1)
 
 
-def test_findings_of_another_seed_or_device_are_not_lost(call, toy, tmp_path):
-    assert call("toy", "--out", "a")[0] == 0
+def test_findings_of_another_seed_or_device_are_not_lost(study, toy, tmp_path):
+    assert study("toy", "--out", "a")[0] == 0
     kept = (tmp_path / "a/toy/result.json").read_bytes()
     for arguments in (("--seed", 4), ("--device", "float:"), ("--size", "reduced")):
-        code, _, err = call("toy", "--out", "a", *arguments)
+        code, _, err = study("toy", "--out", "a", *arguments)
         assert code == 1
         assert err.endswith(
             "equipoise: What 'a/toy' holds is of golden, golden, seed 0, full: choose another --out, or delete it\n"
         )
     assert (tmp_path / "a/toy/result.json").read_bytes() == kept
-    assert call("toy", "--out", "a")[0] == 0
+    assert study("toy", "--out", "a")[0] == 0
 
 
-def test_json_is_one_object_and_nothing_else(call, toy):
-    code, out, _ = call("all", "--json", "--out", "a", "--size", "reduced")
+def test_json_is_one_object_and_nothing_else(study, toy):
+    code, out, _ = study("all", "--json", "--out", "a", "--size", "reduced")
     found = json.loads(out)
     assert code == 0
     assert found["page"] == "a/toy.html"
     assert [(each["study"], each["numbers"]["size"]) for each in found["studies"]] == [("toy", "reduced")]
 
 
-def test_ctrl_c_and_on(call, toy, tmp_path):
+def test_ctrl_c_and_on(study, toy, tmp_path):
     toy.interrupt = 1
-    code, _, err = call("toy", "--out", "a")
+    code, _, err = study("toy", "--out", "a")
     assert code == 130
     assert err.endswith("Interrupted. The same command goes on where it was.\n")
     assert not (tmp_path / "a/toy/result.json").exists()
     toy.interrupt = None
-    code, _, err = call("toy", "--out", "a")
+    code, _, err = study("toy", "--out", "a")
     assert code == 0
     assert "toy: takes over 1 measurements of the call of 20" in err
     assert toy.measured == [0, 1, 2]
-    call("toy", "--out", "a")
+    study("toy", "--out", "a")
     assert toy.measured == [0, 1, 2] * 2  # who asks again measures again
 
 
-def test_another_seed_or_size_is_not_taken_over(call, toy):
+def test_another_seed_or_size_is_not_taken_over(study, toy):
     toy.interrupt = 2
     for arguments in ((), ("--seed", 1), ("--seed", 1, "--size", "reduced")):
-        assert call("toy", "--out", "a", *arguments)[0] == 130
+        assert study("toy", "--out", "a", *arguments)[0] == 130
     assert toy.measured == [0, 1] * 3
 
 
-def test_the_list(call):
-    code, out, _ = call("--list", "--json")
+def test_the_list(study):
+    code, out, _ = study("--list", "--json")
     studies = json.loads(out)["studies"]
     assert code == 0
     assert [each["name"] for each in studies] == list(registry.STUDIES)
@@ -167,8 +154,8 @@ def test_the_list(call):
         (["unbiased", "--out", "file"], 1, "equipoise: 'file' is a file: choose another folder with --out\n"),
     ],
 )
-def test_errors_are_one_line(call, tmp_path, arguments, code, message):
+def test_errors_are_one_line(study, tmp_path, arguments, code, message):
     (tmp_path / "file").touch()
-    found, out, err = call(*arguments)
+    found, out, err = study(*arguments)
     assert (found, out) == (code, "")
     assert message in err.replace("\n│ ", " ")
