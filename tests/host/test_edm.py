@@ -27,7 +27,9 @@ def test_levels_are_next_in_the_logarithm():
     assert (sigmas[0], sigmas[-1]) == pytest.approx((0.05, 10.0))
     assert np.ptp(np.diff(np.log(sigmas))) < 1e-12
     assert EDM.level(sigmas).tolist() == list(range(9))
-    assert EDM.level(np.sqrt(sigmas[1:] * sigmas[:-1]) * 0.999).tolist() == list(range(8))
+    between = np.sqrt(sigmas[1:] * sigmas[:-1])
+    assert EDM.level(between * 0.999).tolist() == list(range(8))
+    assert EDM.level(between * 1.001).tolist() == list(range(1, 9))
     assert EDM.level(np.array([1e-3, 1e3])).tolist() == [0, 8]
     assert Edm(levels=1).level(np.array([0.1, 5.0])).tolist() == [0, 0]
 
