@@ -55,7 +55,7 @@ def test_the_grid_ends_below_the_stiffness():
 def test_holds_on_the_golden_model(tmp_path):
     findings = run_study(STUDY, Golden(), tmp_path)
     assert set(verdicts(findings).values()) == {Verdict.HELD}
-    assert findings.numbers["sources at beta 1/16"]["read-out noise"] < 1e-15  # equal runs, but for how sums are rounded
+    assert findings.numbers["sources at beta 1/16"]["read-out noise"] < 1e-15  # but for rounding, equal
 
 
 def test_one_sided_in_place_of_symmetric_is_caught(tmp_path):
