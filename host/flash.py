@@ -5,17 +5,31 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
 from ..gateware.boards import Board
 from ..substrate.errors import DeviceError, ToolError
-from .usb import UsbDevice, usb_devices
+from .usb import UsbDevice, serial_port, usb_devices
 
-__all__ = ["detect_command", "find_loader", "flash_board", "load_command", "pick_device", "read_idcode"]
+__all__ = [
+    "board_address",
+    "detect_command",
+    "find_loader",
+    "flash_board",
+    "load_command",
+    "pick_device",
+    "read_idcode",
+]
 
 _FTDI = 0x0403
+
+PORT_TIMEOUT = 10.0
+"""Seconds in which a board's serial port must be back: a programmer that shares its USB chip takes it away."""
+
+_PERCENT = re.compile(rb"(\d+(?:\.\d+)?)%")
 
 _DENIED = re.compile(r"LIBUSB_ERROR_ACCESS|[Pp]ermission|insufficient|: -4 |-3 \(.*access|usb_open\(\) failed")
 """What the loader says if this user may not open the programmer."""
@@ -124,8 +138,15 @@ def _failure(board: Board, output: str) -> DeviceError:
     return DeviceError(f"openFPGALoader failed on {board.name} ({lines[-1] if lines else 'no message'})")
 
 
-def flash_board(board: Board, bitstream: Path, *, persist: bool = False, serial: str | None = None) -> None:
-    """Load a bitstream, once the IDCODE has been seen to be the board's. The loader shows its own progress.
+def flash_board(
+    board: Board,
+    bitstream: Path,
+    *,
+    persist: bool = False,
+    serial: str | None = None,
+    progress: Callable[[float], None] = lambda percent: None,
+) -> UsbDevice | None:
+    """Load a bitstream, once the IDCODE has been seen to be the board's.
 
     Parameters
     ----------
@@ -137,6 +158,13 @@ def flash_board(board: Board, bitstream: Path, *, persist: bool = False, serial:
         Write flash, so that the board starts with it; else it is lost when power is off.
     serial
         Serial number of the programmer, if there are several.
+    progress
+        Told the percentage that the loader shows, of erasing, writing and verifying in turn.
+
+    Returns
+    -------
+    UsbDevice or None
+        The programmer that was used; None if the board file does not say what it is on USB.
 
     Raises
     ------
@@ -160,6 +188,34 @@ def flash_board(board: Board, bitstream: Path, *, persist: bool = False, serial:
                 "nothing was written. See equipoise build --list for the boards"
             )
     command = load_command(loader, board, device, bitstream, persist=persist)
-    loaded = subprocess.run(command, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    if loaded.returncode:
-        raise _failure(board, loaded.stdout)
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as loading:
+        assert loading.stdout is not None
+        said = b""
+        while part := loading.stdout.read1():  # type: ignore[attr-defined]  # a bar is a line that never ends
+            said += part
+            if shown := _PERCENT.findall(said[-200:]):
+                progress(float(shown[-1]))
+    if loading.returncode:
+        raise _failure(board, said.decode(errors="replace"))
+    return device
+
+
+def board_address(board: Board, device: UsbDevice | None) -> str:
+    """The device address of a board that was just flashed, once its serial port is there.
+
+    Raises
+    ------
+    DeviceError
+        If the board's USB chip is not known, or no serial port of it appears in time.
+    """
+    if device is None:
+        raise DeviceError(f"The serial port of {board.name} is not known (its board file has no 'usb'): give --device")
+    deadline = time.monotonic() + PORT_TIMEOUT
+    while (port := serial_port(device)) is None:
+        if time.monotonic() > deadline:
+            raise DeviceError(
+                f"{board.name} was flashed, but no serial port of it is there after {PORT_TIMEOUT:g} s: plug its USB "
+                "cable again, then run equipoise selftest --device serial:PORT, or give --device"
+            )
+        time.sleep(0.1)
+    return f"serial:{port}?baud={board.baud}"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from serial.tools.list_ports import comports  # type: ignore[import-untyped]
 
-__all__ = ["UsbDevice", "usb_devices"]
+__all__ = ["UsbDevice", "serial_port", "usb_devices"]
 
 SYSFS = Path("/sys/bus/usb/devices")
 """Where Linux tells of USB devices, also of those without a driver."""
@@ -49,3 +49,10 @@ def usb_devices() -> list[UsbDevice]:
         told = serial.read_text().strip() if serial.is_file() else ""
         devices.append(UsbDevice(vendor, product, told, place))
     return sorted(devices)
+
+
+def serial_port(device: UsbDevice) -> str | None:
+    """The serial port of a device on USB; the last, where it has several: the first of two is the programmer's."""
+    kind = (device.vendor, device.product, device.serial)
+    ports = [port for port in comports() if (port.vid, port.pid, port.serial_number or "") == kind]
+    return str(max(ports, key=lambda port: (port.location or "", port.device)).device) if ports else None

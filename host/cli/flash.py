@@ -24,10 +24,22 @@ def flash(
         str | None, typer.Option(help="USB serial number of the board, if there are several.", show_default=False)
     ] = None,
     geometry: GeometryText = "",
+    device: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Where the board answers, for its self-test. Else the serial port of the same USB chip.",
+            show_default=False,
+        ),
+    ] = None,
+    tested: Annotated[bool, typer.Option("--selftest/--no-selftest", help="Test the board once it is loaded.")] = True,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Load the bitstream that was built for a board into it. The FPGA is asked what it is before anything is written.
+    """Load the bitstream that was built for a board into it, and test the board.
+
+    The FPGA is asked what it is before anything is written. The self-test (see equipoise selftest) asks for
+    the build id of this very bitstream.
 
     [bold]Examples[/bold]
 
@@ -38,7 +50,9 @@ def flash(
     from ...gateware.boards import find_board
     from ...gateware.build import find_bitstream, parse_geometry
     from ...substrate.errors import ToolError
-    from ..flash import flash_board
+    from ..flash import board_address, flash_board
+    from .progress import percent_bar
+    from .selftest import fail_on, test_and_show
 
     known = find_board(board)
     built = find_bitstream(known, parse_geometry(geometry, known.geometry))
@@ -47,10 +61,20 @@ def flash(
         raise ToolError(f"No bitstream is built for {known.name}: equipoise build {board}{option}")
     if not built.report.met:
         raise ToolError(f"Timing of the bitstream for {known.name} is not met: see equipoise build {board}{option}")
-    with console.status(f"flashing {known.name}"):
-        flash_board(known, built.bitstream, persist=persist, serial=serial)
+    with percent_bar(console, f"flashing {known.name}") as progress:
+        used = flash_board(known, built.bitstream, persist=persist, serial=serial, progress=progress)
+    build_id = built.report.build_id
+    if not as_json:
+        typer.echo(f"Loaded build {build_id}.")
+    loaded = {"board": known.name, "build_id": build_id, "persist": persist}
+    if not tested:
+        if as_json:
+            show_json(loaded)
+        return
+    address = device or board_address(known, used)
+    report = test_and_show(address, build_id, 0, quiet=as_json)
     if as_json:
-        show_json({"board": known.name, "build_id": built.report.build_id, "persist": persist})
-    else:
-        typer.echo(f"Loaded build {built.report.build_id}.")
-        typer.echo(f"Next: equipoise train --device 'serial:PORT?baud={known.baud}', with a PORT of equipoise devices")
+        show_json(loaded | {"address": address, "selftest": report.values()})
+    fail_on(report)
+    if not as_json:
+        typer.echo(f"Next: equipoise train --device '{address}'")

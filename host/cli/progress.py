@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from time import monotonic
 from types import TracebackType
 from typing import Any, Self
@@ -13,6 +15,7 @@ from rich.progress import (
     Progress,
     ProgressColumn,
     Task,
+    TaskProgressColumn,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
@@ -21,7 +24,7 @@ from rich.text import Text
 
 from .. import trainer
 
-__all__ = ["StudyProgress", "TrainingProgress", "bar"]
+__all__ = ["StudyProgress", "TrainingProgress", "bar", "percent_bar"]
 
 
 class _Rate(ProgressColumn):
@@ -45,6 +48,15 @@ def bar(console: Console) -> Progress:
         disable=not console.is_terminal,
         speed_estimate_period=10,
     )
+
+
+@contextmanager
+def percent_bar(console: Console, doing: str) -> Iterator[Callable[[float], None]]:
+    """A bar for something that tells how many percent it has done."""
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal) as shown:
+        task = shown.add_task(doing, total=100)
+        yield lambda percent: shown.update(task, completed=percent)
 
 
 class TrainingProgress(trainer.Progress):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -12,7 +12,10 @@ from rich.table import Table
 
 from .options import Debug, Device, Json, console, show_json
 
-__all__ = ["selftest"]
+if TYPE_CHECKING:
+    from ..selftest.checks import Report
+
+__all__ = ["fail_on", "selftest", "test_and_show"]
 
 
 def selftest(
@@ -38,13 +41,19 @@ def selftest(
 
       equipoise selftest --device tcp:lab7:7000 --expect 04f1a29be7730c55 --json
     """
-    from ...substrate.errors import DeviceError
+    if expect is not None and not re.fullmatch(r"[0-9a-fA-F]{16}", expect):
+        raise typer.BadParameter(f"must be 16 hexadecimal digits, not '{expect}'", param_hint="--expect")
+    report = test_and_show(device or "sim:", expect, seed, quiet=as_json)
+    if as_json:
+        show_json(report.values())
+    fail_on(report)
+
+
+def test_and_show(address: str, expect: str | None, seed: int, *, quiet: bool) -> Report:
+    """Test the device at ``address`` with a bar for each check, and print what was found unless ``quiet``."""
     from ..selftest.selftest import CHECKS, self_test
     from .progress import bar
 
-    if expect is not None and not re.fullmatch(r"[0-9a-fA-F]{16}", expect):
-        raise typer.BadParameter(f"must be 16 hexadecimal digits, not '{expect}'", param_hint="--expect")
-    address = device or "sim:"
     with bar(console) as shown:
         tasks = {name: shown.add_task(name, total=None, start=False) for name in CHECKS}
 
@@ -54,14 +63,25 @@ def selftest(
             shown.update(tasks[name], completed=done, total=total)
 
         report = self_test(address, expect, seed, progress)
-    if as_json:
-        show_json(report.values())
-    else:
+    if not quiet:
         marks = {True: "[green]pass[/]", False: "[bold red]FAIL[/]", None: "[yellow]-[/]"}
         table = Table("", "check", box=None, pad_edge=False)
         table.add_column("found", overflow="fold")
         for check in report.checks:
             table.add_row(marks[check.ok], check.name, escape(check.found))
         Console(highlight=False).print(table)
+    return report
+
+
+def fail_on(report: Report) -> None:
+    """End with what failed first, if anything did.
+
+    Raises
+    ------
+    DeviceError
+        If a check failed.
+    """
+    from ...substrate.errors import DeviceError
+
     if failure := report.first_failure:
         raise DeviceError(f"{report.address} failed its self-test, {failure.name}: {failure.found}")

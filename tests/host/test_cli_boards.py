@@ -3,13 +3,18 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
+from equipoise.gateware import build
 from equipoise.gateware.boards import BOARDS
+from equipoise.gateware.build import BoardBuild, BuildReport
+from equipoise.host import flash
 from equipoise.host.cli.app import app
-from equipoise.substrate.errors import ToolError
+from equipoise.host.devices import open_device
+from equipoise.substrate.errors import DeviceError, ToolError
 
 RUN = CliRunner()
 
@@ -52,3 +57,39 @@ def test_flashing_imports_nothing_of_amaranth() -> None:
         "sys.exit(any(name.split('.')[0] in ('amaranth', 'amaranth_boards') for name in sys.modules))"
     )
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
+
+
+SIMULATED = "sim:?lanes=2&contexts=2"
+
+
+@pytest.fixture
+def flashed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Take loading for done; gives the build id that the bitstream has from now on."""
+    build_id = ["0123456789abcdef"]
+
+    def found(board, geometry):
+        report = BuildReport(board.name, board.part, build_id[0], {}, {}, {}, 60.0, 70.0, [], None)
+        return BoardBuild(Path(), Path("top.bit"), report)
+
+    monkeypatch.setattr(build, "find_bitstream", found)
+    monkeypatch.setattr(flash, "flash_board", lambda board, bitstream, **options: None)
+    return build_id
+
+
+def test_what_was_flashed_is_tested(flashed: list[str]) -> None:
+    with open_device(SIMULATED) as device:
+        flashed[0] = device.session.hello.build.hex()
+    done = RUN.invoke(app, ["flash", "ulx3s-25f", "--device", SIMULATED], catch_exceptions=False)
+    assert done.exit_code == 0
+    assert "pass  training step" in done.stdout
+    assert done.stdout.rstrip().endswith(f"Next: equipoise train --device '{SIMULATED}'")
+
+
+def test_another_bitstream_than_the_flashed_one_is_found_out(flashed: list[str]) -> None:
+    with pytest.raises(DeviceError, match=r"failed its self-test, hello: another bitstream than expected, build 0123"):
+        RUN.invoke(app, ["flash", "ulx3s-25f", "--device", SIMULATED], catch_exceptions=False)
+
+
+def test_flashing_without_the_test(flashed: list[str]) -> None:
+    done = RUN.invoke(app, ["flash", "ulx3s-25f", "--no-selftest", "--json"], catch_exceptions=False)
+    assert json.loads(done.stdout) == {"board": "ulx3s-25f", "build_id": flashed[0], "persist": False}

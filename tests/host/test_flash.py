@@ -9,8 +9,16 @@ from pathlib import Path
 import pytest
 
 from equipoise.gateware.boards import BOARDS
-from equipoise.host import flash
-from equipoise.host.flash import detect_command, find_loader, flash_board, load_command, pick_device, read_idcode
+from equipoise.host import flash, usb
+from equipoise.host.flash import (
+    board_address,
+    detect_command,
+    find_loader,
+    flash_board,
+    load_command,
+    pick_device,
+    read_idcode,
+)
 from equipoise.host.usb import UsbDevice, usb_devices
 from equipoise.substrate.errors import DeviceError, ToolError
 
@@ -160,3 +168,37 @@ def test_the_real_loader_takes_every_command_line(programmer: str, board, persis
         said = done.stdout + done.stderr
         assert "does not exist" not in said and "Usage:" not in said and "rror parsing" not in said, said
         assert done.returncode != 0  # there is no such board
+
+
+def test_progress_is_what_the_loader_shows(loader: Path) -> None:
+    (loader / "bin/openFPGALoader").write_text(
+        f'#!/bin/sh\ncase "$*" in *--detect*) cat {loader}/detect ;;\n'
+        "*--write*) printf 'Loading: [==   ] 40.00%%\\rLoading: [=====] 100.00%%\\nDone\\n' ;; esac\n"
+    )
+    seen: list[float] = []
+    assert flash_board(BOARD, Path("top.bit"), progress=seen.append) == ONE
+    assert seen[-1] == 100.0
+
+
+class Port:
+    """A serial port as the system lists it."""
+
+    def __init__(self, device: str, serial_number: str, location: str) -> None:
+        self.vid, self.pid, self.device = 0x0403, 0x6015, device
+        self.serial_number, self.location = serial_number, location
+
+
+def test_the_serial_port_is_that_of_the_same_chip_and_of_two_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    ports = [Port("tty0", "D00456", "1-1:1.0"), Port("tty1", "D00123", "1-2:1.0"), Port("tty2", "D00123", "1-2:1.1")]
+    monkeypatch.setattr(usb, "comports", lambda: ports)
+    assert board_address(BOARD, ONE) == "serial:tty2?baud=3000000"
+    assert board_address(BOARD, TWO) == "serial:tty0?baud=3000000"
+
+
+def test_a_board_whose_serial_port_stays_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(usb, "comports", list)
+    monkeypatch.setattr(flash, "PORT_TIMEOUT", 0.0)
+    with pytest.raises(DeviceError, match=r"^ulx3s-85f was flashed, but no serial port of it is there after 0 s: plug"):
+        board_address(BOARD, ONE)
+    with pytest.raises(DeviceError, match=r"^The serial port of ulx3s-85f is not known .*: give --device$"):
+        board_address(BOARD, None)
