@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from ..substrate.errors import ParameterError, RunError
-from ..substrate.network import Network
 from ..substrate.parameters import Parameters
 from .auto_beta import Tuned
 from .optimisers import Moments
@@ -56,10 +58,11 @@ def save_checkpoint(run: Run, checkpoint: Checkpoint) -> Path:
     tensors = {f"parameters/{name}": leaf for name, leaf in checkpoint.parameters.tensors(network).items()}
     tensors |= {f"average/{name}": leaf for name, leaf in checkpoint.average.tensors(network).items()}
     tensors |= {"optimiser/first": moments.first, "optimiser/second": moments.second}
-    metadata = {"step": str(step)}
+    metadata = {"step": str(step), "config": _config_digest(run)}
     if checkpoint.tuned is not None:
         metadata["tuned"] = json.dumps(asdict(checkpoint.tuned))
-    content = save({name: np.ascontiguousarray(leaf) for name, leaf in tensors.items()}, metadata)
+    tensors = {name: np.ascontiguousarray(leaf) for name, leaf in tensors.items()}
+    content = save(tensors, metadata | {"sha256": _digest(tensors, metadata)})
     path = run.write(f"checkpoints/step-{step:08d}.safetensors", content)
     for old in sorted((run.path / "checkpoints").glob("step-*.safetensors"))[:-_KEPT]:
         old.unlink(missing_ok=True)
@@ -72,13 +75,13 @@ def load_checkpoint(run: Run) -> tuple[Checkpoint | None, list[str]]:
     Raises
     ------
     RunError
-        If there are checkpoints, but none is whole.
+        If there are checkpoints, but none is whole; or the run's configuration is another than they were made with.
     """
     paths = sorted((run.path / "checkpoints").glob("step-*.safetensors"), reverse=True)
     damaged: list[str] = []
     for path in paths:
         try:
-            return _load(path, run.config.network), damaged
+            return _load(path, run), damaged
         except (SafetensorError, ParameterError, KeyError, ValueError, TypeError, OSError) as error:
             damaged.append(f"checkpoint '{path}' is damaged and was passed over ({error})")
     if paths:
@@ -86,10 +89,31 @@ def load_checkpoint(run: Run) -> tuple[Checkpoint | None, list[str]]:
     return None, damaged
 
 
-def _load(path: Path, network: Network) -> Checkpoint:
+def _digest(tensors: Mapping[str, NDArray[np.float64]], metadata: Mapping[str, str]) -> str:
+    """SHA-256 of all that a checkpoint says: safetensors has none, and one flipped bit is a wrong number."""
+    total = hashlib.sha256(json.dumps(dict(sorted(metadata.items()))).encode())
+    for name, leaf in sorted(tensors.items()):
+        total.update(f"{name} {leaf.dtype} {leaf.shape}".encode())
+        total.update(leaf.tobytes())
+    return total.hexdigest()
+
+
+def _config_digest(run: Run) -> str:
+    return hashlib.sha256(json.dumps(run.config.to_json(), sort_keys=True).encode()).hexdigest()
+
+
+def _load(path: Path, run: Run) -> Checkpoint:
+    network = run.config.network
     with safe_open(path, framework="np") as file:
-        metadata = file.metadata()
+        metadata = dict(file.metadata())
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+    if metadata.pop("sha256") != _digest(tensors, metadata):
+        raise ValueError("its checksum is wrong")
+    if metadata["config"] != _config_digest(run):
+        raise RunError(
+            f"Checkpoint '{path}' was made with another configuration than '{run.path / 'config.json'}' has now: "
+            "put the old one back, or begin a new run"
+        )
     step = int(metadata["step"])
     tuned = Tuned(**json.loads(metadata["tuned"])) if "tuned" in metadata else None
     groups = {

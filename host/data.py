@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from zipfile import BadZipFile
 
@@ -52,6 +54,14 @@ class Dataset:
     shape: tuple[int, ...]
     scale: float
     offset: float
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of all samples as they were given, in hex: tells whether a file is still the same."""
+        total = hashlib.sha256(f"{self.scale.hex()} {self.offset.hex()} {self.shape}".encode())
+        for part in (self.train, self.test):
+            total.update(np.ascontiguousarray(part).tobytes())
+        return total.hexdigest()
 
     def original(self, samples: Array) -> Array:
         """Samples (n, d) in the units and the shape they were given in."""

@@ -6,8 +6,12 @@ object a line, flushed as they come; ``checkpoints/`` holds whole files only. No
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,7 +19,7 @@ from typing import Any, Self
 
 from .. import __version__
 from ..substrate.errors import RunError
-from ..substrate.files import write_atomically
+from ..substrate.files import lock_file, write_atomically
 from ..substrate.interface import Identity
 from ..substrate.toml import network_to_toml
 from .config import TrainConfig
@@ -78,7 +82,37 @@ class Run:
             raise RunError(f"'{folder}' is not a run directory: it has no config.json") from None
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise RunError(f"Configuration '{folder / 'config.json'}' cannot be read ({error})") from None
+        _check_links(folder)
         return cls(folder, config)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other processes from training the same run; the system lets go of it however this one ends.
+
+        Raises
+        ------
+        RunError
+            If another process does.
+        """
+        try:
+            file = (self.path / ".lock").open("a+")
+        except OSError as error:
+            raise RunError(f"Run directory '{self.path}' cannot be written: {error.strerror or error}") from None
+        with file:
+            try:
+                lock_file(file)
+            except BlockingIOError:
+                file.seek(0)
+                other = file.read().strip()
+                raise RunError(
+                    f"Run '{self.path}' is being trained by another process ({other}): wait for it, or stop it"
+                ) from None
+            file.truncate(0)
+            file.write(f"pid {os.getpid()} on {socket.gethostname()}\n")
+            file.flush()
+            for left in self.path.rglob(".*.tmp"):  # of a process that was killed while it wrote
+                left.unlink()
+            yield
 
     def write(self, name: str, content: bytes) -> Path:
         """Write a file of the run, whole or not at all."""
@@ -107,7 +141,8 @@ class Run:
         try:
             # One write: an interrupt comes before or after the line, never within.
             with (self.path / "metrics.jsonl").open("ab", buffering=0) as file:
-                file.write(line)
+                if file.write(line) < len(line):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         except OSError as error:
             raise RunError(f"Metrics of '{self.path}' cannot be written: {error.strerror or error}") from None
         return record
@@ -129,3 +164,11 @@ class Run:
         """Drop what the metrics say of steps after ``step``: a resumed run goes through them again."""
         kept = [record for record in self.metrics() if record.get("step", 0) <= step]
         self.write("metrics.jsonl", "".join(json.dumps(record) + "\n" for record in kept).encode())
+
+
+def _check_links(folder: Path) -> None:
+    """Refuse a directory, perhaps from elsewhere, whose links would have us write outside of it."""
+    inside = folder.resolve()
+    for path in folder.rglob("*"):
+        if path.is_symlink() and not path.resolve().is_relative_to(inside):
+            raise RunError(f"'{path}' is a link that leads out of its run directory: replace it by what it leads to")

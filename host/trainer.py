@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..substrate.errors import CapabilityError
+from ..substrate.errors import CapabilityError, RunError
 from ..substrate.interface import Substrate
 from ..substrate.phases import Minibatch, Result, Schedule
 from .auto_beta import Tuned, tune
@@ -79,11 +79,12 @@ def train(run: Run, device: Substrate, progress: Progress) -> dict[str, Any]:
     EquipoiseError
         If data, device or run directory fail. What was reached is in the run's checkpoints.
     """
-    training = _Training(run, device, progress)
-    try:
-        return training.go_on()
-    finally:
-        progress.end()
+    with run.locked():
+        training = _Training(run, device, progress)
+        try:
+            return training.go_on()
+        finally:
+            progress.end()
 
 
 def prepare(config: TrainConfig, device: Substrate) -> Dataset:
@@ -120,10 +121,16 @@ class _Training:
         self.run.record_device(self.device.identity)
         if checkpoint is None:
             self.run.forget_after(-1)
-            self.run.log("baselines", sigmas=list(REPORT_SIGMAS), **baseline_errors(self.data))
+            measured = baseline_errors(self.data)
+            self.run.log("baselines", data=self.data.digest, sigmas=list(REPORT_SIGMAS), **measured)
             parameters, _ = clip_parameters(start_parameters(self.config, self.data))
             return Checkpoint(parameters, parameters, Moments.zeros(self.optimiser.size))
         self.run.forget_after(checkpoint.step)
+        if any(r["kind"] == "baselines" and r["data"] != self.data.digest for r in self.run.metrics()):
+            raise RunError(
+                f"Data set '{self.config.data}' is another than '{self.run.path}' was begun with: "
+                "put the old one back, or begin a new run"
+            )
         now = asdict(self.device.identity)
         self.run.log("resumed", step=checkpoint.step, device={name: now[name] for name in _SAME_DEVICE})
         if any(begun_on.get(name, now[name]) != now[name] for name in _SAME_DEVICE):

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import tempfile
 from pathlib import Path
+from typing import IO, Any
 
-__all__ = ["write_atomically"]
+__all__ = ["lock_file", "write_atomically"]
 
 
 def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:
@@ -38,6 +39,19 @@ def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:
             os.fsync(folder)
         finally:
             os.close(folder)
+
+
+def lock_file(file: IO[Any]) -> None:
+    """Lock an open file for this process, until it is closed or the process ends.
+
+    Raises
+    ------
+    BlockingIOError
+        If another process, or another open file of this one, has it.
+    """
+    import fcntl  # noqa: PLC0415 (not on Windows, where the host must still import)
+
+    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def _umask() -> int:

@@ -5,6 +5,8 @@ import os
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from equipoise.host.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from equipoise.host.config import TrainConfig
@@ -59,6 +61,58 @@ def test_a_damaged_one_is_passed_over(tmp_path, damage):
     (run.path / "checkpoints/step-00000001.safetensors").unlink()
     with pytest.raises(RunError, match=r"^No checkpoint of '.*' is whole: checkpoint "):
         load_checkpoint(run)
+
+
+@given(place=st.integers(min_value=0), bit=st.integers(0, 7))
+@settings(max_examples=60, deadline=None)
+def test_one_flipped_bit_is_noticed(two_checkpoints, place, bit):
+    """Wherever it is: in a parameter it would only be a slightly wrong number."""
+    run, good, path, content = two_checkpoints
+    flipped = bytearray(content)
+    flipped[place % len(content)] ^= 1 << bit
+    path.write_bytes(flipped)
+    loaded, damaged = load_checkpoint(run)
+    assert loaded is not None and same(loaded, good) and len(damaged) == 1
+
+
+@pytest.fixture(scope="module")
+def two_checkpoints(tmp_path_factory):
+    run = small_run(tmp_path_factory.mktemp("flips"))
+    good = checkpoint(run, 1)
+    save_checkpoint(run, good)
+    path = save_checkpoint(run, checkpoint(run, 2))
+    return run, good, path, path.read_bytes()
+
+
+def test_a_changed_configuration_is_noticed(tmp_path):
+    run = small_run(tmp_path)
+    save_checkpoint(run, checkpoint(run, 1))
+    changed = Run(run.path, small_config(tmp_path, learning_rate=1e-4))
+    with pytest.raises(RunError, match=r"^Checkpoint '.*' was made with another configuration than '.*config.json'"):
+        load_checkpoint(changed)
+
+
+def test_a_run_is_trained_by_one_process(tmp_path):
+    run = small_run(tmp_path)
+    with run.locked():
+        other = r"^Run '.*run' is being trained by another process \(pid \d+ on .+\): wait for it, or stop it$"
+        with pytest.raises(RunError, match=other), Run.open(run.path).locked():
+            pass
+    with run.locked():
+        pass
+
+
+@pytest.mark.parametrize("inside", ["checkpoints", "metrics.jsonl", "network.toml"])
+def test_links_out_of_a_run_directory_are_refused(tmp_path, inside):
+    run = small_run(tmp_path)
+    (tmp_path / "elsewhere").mkdir()
+    path = run.path / inside
+    if path.exists():
+        path.rename(tmp_path / "moved")
+    path.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(RunError, match=rf"^'.*{inside}' is a link that leads out of its run directory"):
+        Run.open(run.path)
+    assert not list((tmp_path / "elsewhere").iterdir())
 
 
 def test_the_configuration_comes_back(tmp_path):

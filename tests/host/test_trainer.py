@@ -55,7 +55,7 @@ def test_what_a_run_records(tmp_path):
     assert len(of_kind(run, "baselines")) == len(of_kind(run, "finished")) == 1
     names = {path.relative_to(run.path).as_posix() for path in run.path.rglob("*") if path.is_file()}
     assert names == {
-        "config.json", "network.toml", "device.json", "metrics.jsonl", "images.npz", "samples.npz",
+        ".lock", "config.json", "network.toml", "device.json", "metrics.jsonl", "images.npz", "samples.npz",
         "checkpoints/step-00000004.safetensors", "checkpoints/step-00000006.safetensors",
     }  # fmt: skip
 
