@@ -66,7 +66,11 @@ def build(
             if not console.is_terminal:
                 console.print(name)
 
-        built = build_bitstream(known, sizes, network=bench_network(), stage=stage)
+        try:
+            built = build_bitstream(known, sizes, network=bench_network(), stage=stage)
+        except KeyboardInterrupt:
+            console.print("Interrupted: nothing of this build is kept.")
+            raise typer.Exit(130) from None
     if as_json:
         show_json(_facts(built))
     else:

@@ -62,7 +62,11 @@ def test_and_show(address: str, expect: str | None, seed: int, *, quiet: bool) -
                 shown.start_task(tasks[name])
             shown.update(tasks[name], completed=done, total=total)
 
-        report = self_test(address, expect, seed, progress)
+        try:
+            report = self_test(address, expect, seed, progress)
+        except KeyboardInterrupt:
+            console.print(f"Interrupted: {address} was not tested to the end.")
+            raise typer.Exit(130) from None
     if not quiet:
         marks = {True: "[green]pass[/]", False: "[bold red]FAIL[/]", None: "[yellow]-[/]"}
         table = Table("", "check", box=None, pad_edge=False)

@@ -50,8 +50,8 @@ def run(setting: Setting) -> Findings:
     inputs = read_inputs()
     network, batch = _problem(setting.reduced)
     counts = count(network, batch, _FREE_STEPS, _NUDGED_STEPS)
-    device = setting.measure("device", lambda: _device(setting.device, network, batch))
-    cpu = setting.measure("cpu", lambda: _cpu(network, batch))
+    device = setting.measure("device", lambda: _device(setting.device, network, batch, setting.seed))
+    cpu = setting.measure("cpu", lambda: _cpu(network, batch, setting.seed))
     table = _table(inputs, counts, device, cpu, setting.rng("draws"))
     widest = tornado(inputs, lambda values: sum(analog("chip", counts, values).values()))
     claims = _claims(table, cpu)
@@ -69,10 +69,10 @@ def run(setting: Setting) -> Findings:
     )
 
 
-def _device(device: Substrate, network: Network, batch: int) -> dict[str, Any]:
+def _device(device: Substrate, network: Network, batch: int, seed: int) -> dict[str, Any]:
     """What one step takes on the device: seconds, bytes on the link, and cycles; estimated where it has no clock."""
     device.configure(network)
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(seed)
     minibatch = random_minibatch(network, rng, batch)
     parameters = Parameters.random(network, rng)
     limit = min(batch, device.identity.batch_limit)
@@ -103,7 +103,7 @@ def _large() -> Geometry:
     return Geometry(lanes=16, contexts=4, rows=16384)
 
 
-def _cpu(network: Network, batch: int) -> dict[str, Any]:
+def _cpu(network: Network, batch: int, seed: int) -> dict[str, Any]:
     """Joules of this machine for one step of the equations in floating point, by RAPL; or why there are none."""
     try:
         rapl = Rapl()
@@ -111,7 +111,7 @@ def _cpu(network: Network, batch: int) -> dict[str, Any]:
         return {"joules": None, "why": str(error)}
     model = FloatModel()
     model.configure(network)
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(seed)
     model.write(Parameters.random(network, rng))
     minibatch, schedule = random_minibatch(network, rng, batch), Schedule(_FREE_STEPS, _NUDGED_STEPS)
     joules, seconds, done = rapl.measure(lambda: _discard(model.run(minibatch, schedule)), _CPU_SECONDS)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
+from scipy.stats import bootstrap
 
 from ...sim.float_model import FloatModel
 from ...substrate.interface import Substrate
@@ -182,10 +183,11 @@ def _power(cold: Errors, warm: Errors, seed: int) -> Interval:
         high, low = (each.chosen(numbers).lowest(_BATCH)[0] for each in (warm, cold))
         return float(np.log(high / low) / span)
 
-    rng = np.random.default_rng(seed)
-    drawn = [power(numbers) for numbers in rng.integers(count, size=(400, count))]
-    low, high = np.quantile(drawn, [0.025, 0.975])
-    return Interval(power(np.arange(count)), float(low), float(high), count)
+    found = bootstrap(
+        (np.arange(count),), power, n_resamples=400, method="percentile", vectorized=False,
+        rng=np.random.default_rng(seed),
+    ).confidence_interval  # fmt: skip
+    return Interval(power(np.arange(count)), float(found.low), float(found.high), count)
 
 
 def _text(bests: dict[float, BestBeta], sources: dict[str, float], claims: list[Claim]) -> str:
