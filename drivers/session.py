@@ -28,6 +28,9 @@ RETRIES = 5
 """How often a lost request is sent again."""
 
 
+_LONGEST_REASON = 200
+"""Bytes of a refusal that are shown."""
+
 _GREETING = struct.Struct("<BB8s")
 """What every version's HELLO begins with: version, oldest version served, map hash."""
 
@@ -233,6 +236,9 @@ class Session:
             raise DeviceError(
                 f"{self.address} answered {request.what} with the unknown status {frame.status}"
             ) from None
+        if status is Status.REFUSED:
+            reason = frame.payload[:_LONGEST_REASON].decode(errors="replace")
+            raise DeviceError(f"{self.address} turned this host away: {reason}")
         if status is Status.NO_SESSION:
             raise DeviceError(
                 f"{self.address} was reset before {request.what}: open it again, and configure and write it anew"

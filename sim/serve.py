@@ -11,9 +11,13 @@ import select
 import socket
 import tty
 from collections.abc import Callable
+from datetime import datetime
+from typing import Any
 
+from ..drivers.tcp import TOKEN_VARIABLE
 from ..substrate.errors import DeviceError
 from .board import SimulatedBoard
+from .door import is_loopback, present_token, turn_away
 
 __all__ = ["serve_pty", "serve_tcp"]
 
@@ -23,24 +27,32 @@ _GONE = select.POLLHUP | select.POLLERR | select.POLLNVAL
 
 
 def serve_tcp(
-    board: SimulatedBoard, host: str = "127.0.0.1", port: int = 0, announce: Callable[[str], None] = print
+    board: SimulatedBoard,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    announce: Callable[[str], None] = print,
+    token: str | None = None,
 ) -> None:
-    """Serve ``board`` on TCP until interrupted, to one client at a time: a second one is closed at once.
+    """Serve ``board`` on TCP until interrupted, to one client at a time: a second one is told who uses it.
 
     Parameters
     ----------
     board
         What to serve.
     host, port
-        Where to listen; port 0 takes a free one. Anybody who reaches the port can use the board.
+        Where to listen; port 0 takes a free one.
     announce
         Called with the address to be used, such as ``tcp:127.0.0.1:40123``, when clients can connect.
+    token
+        What clients must present; needed where other machines can reach the port.
 
     Raises
     ------
     DeviceError
-        If the port cannot be listened on, or the simulator stops.
+        If the port cannot be listened on, a token is needed, or the simulator stops.
     """
+    if token is None and not is_loopback(host):
+        raise DeviceError(f"tcp:{host}:{port} can be reached from other machines: serve it with a token")
     try:
         listener = socket.create_server((host, port), backlog=1)
     except OSError as error:
@@ -49,10 +61,15 @@ def serve_tcp(
     with listener:
         announce("tcp:{}:{}".format(*listener.getsockname()[:2]))
         while True:
-            client = _accept(listener, board)
+            client, peer = _accept(listener, board)
             client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            begun = b"" if token is None else present_token(client, token)
+            if begun is None:
+                turn_away(client, f"it asks for a token, and got none or a wrong one: set {TOKEN_VARIABLE}")
+                continue
+            user = "in use by {} since {:%H:%M:%S}".format("{}:{}".format(*peer[:2]), datetime.now())
             with client:
-                _Relay(board, client.fileno(), listener).run()
+                _Relay(board, client.fileno(), listener, begun, user).run()
 
 
 def serve_pty(board: SimulatedBoard, announce: Callable[[str], None] = print) -> None:
@@ -80,7 +97,7 @@ def serve_pty(board: SimulatedBoard, announce: Callable[[str], None] = print) ->
         os.close(theirs)
 
 
-def _accept(listener: socket.socket, board: SimulatedBoard) -> socket.socket:
+def _accept(listener: socket.socket, board: SimulatedBoard) -> tuple[socket.socket, tuple[Any, ...]]:
     """Wait for a client. What the device still says to the last one is nobody's, and dropped."""
     poll = select.poll()
     poll.register(listener, select.POLLIN)
@@ -90,7 +107,7 @@ def _accept(listener: socket.socket, board: SimulatedBoard) -> socket.socket:
         if board.connection.fileno() in ready and not board.connection.recv(_CHUNK):
             raise board.failure()
         if listener.fileno() in ready:
-            return listener.accept()[0]
+            return listener.accept()
 
 
 class _Relay:
@@ -104,14 +121,26 @@ class _Relay:
         File number of the client's socket or pseudo-terminal.
     listener
         Socket at which further clients are turned away meanwhile.
+    begun
+        What the client has said already.
+    user
+        Who it is, which those who are turned away are told.
     """
 
-    def __init__(self, board: SimulatedBoard, client: int, listener: socket.socket | None = None) -> None:
+    def __init__(
+        self,
+        board: SimulatedBoard,
+        client: int,
+        listener: socket.socket | None = None,
+        begun: bytes = b"",
+        user: str = "",
+    ) -> None:
         self._board = board
         self._client = client
         self._listener = listener
+        self._user = user
         self._to_client = b""
-        self._to_board = b""
+        self._to_board = begun
         os.set_blocking(client, False)
 
     def run(self) -> None:
@@ -133,7 +162,7 @@ class _Relay:
             if self._listener is not None and self._listener.fileno() in ready:
                 if self._client_has_hung_up():
                     return
-                self._listener.accept()[0].close()
+                turn_away(self._listener.accept()[0], self._user)
             self._serve_board(ready.get(board, 0))
             if not self._serve_client(ready.get(self._client, 0)):
                 return

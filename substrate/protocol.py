@@ -84,6 +84,8 @@ class Status(IntEnum):
     """The payload has not the length that the operation, or the width of the space's rows, demands."""
     BAD_ADDRESS = 7
     """No such space, or not all of these rows in it, or not to be written."""
+    REFUSED = 8
+    """Not from the device but from what serves it: this client may not use it. Payload: why (UTF-8)."""
 
 
 class Access(IntEnum):

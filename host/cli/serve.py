@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import secrets
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -29,7 +31,8 @@ def serve(
 ) -> None:
     """Offer the simulated gateware to other programs, as if it were a board; until Ctrl-C.
 
-    Prints the address to give as --device. Anybody who reaches the TCP port can use the board.
+    Prints the address to give as --device. Where other machines can reach the port, they need a token: that in the
+    environment variable EQUIPOISE_TOKEN, of this command and of theirs; without one, a token is made and shown.
 
     [bold]Examples[/bold]
 
@@ -37,8 +40,10 @@ def serve(
 
       equipoise serve --pty --lanes 16 --contexts 4
     """
+    from ...drivers.tcp import TOKEN_VARIABLE
     from ...sim.board import SimulatedBoard
     from ...sim.build import board_geometry, build_board
+    from ...sim.door import is_loopback
     from ...sim.serve import serve_pty, serve_tcp
 
     if pty and tcp is not None:
@@ -52,13 +57,17 @@ def serve(
         sys.stdout.flush()
 
     host, port = _place(tcp or "127.0.0.1:0")
+    token = os.environ.get(TOKEN_VARIABLE)
+    if token is None and not pty and not is_loopback(host):
+        token = secrets.token_urlsafe(16)
+        console.print(f"Clients need the token: export {TOKEN_VARIABLE}={token}", markup=False)
     build = build_board(board_geometry(lanes, contexts), trace=trace is not None, console=console)
     try:
         with SimulatedBoard(build, trace=trace) as board:
             if pty:
                 serve_pty(board, announce)
             else:
-                serve_tcp(board, host, port, announce)
+                serve_tcp(board, host, port, announce, token)
     except KeyboardInterrupt:
         console.print("Stopped.")  # the way to end it, so not a failure
 

@@ -14,9 +14,10 @@ import pytest
 from equipoise.drivers.requests import Request
 from equipoise.drivers.serial import SerialTransport
 from equipoise.drivers.session import Session
-from equipoise.drivers.tcp import connect_tcp
+from equipoise.drivers.tcp import TOKEN_VARIABLE, connect_tcp
 from equipoise.drivers.transport import Transport
 from equipoise.sim.board import SimulatedBoard
+from equipoise.sim.door import is_loopback
 from equipoise.sim.serve import serve_tcp
 from equipoise.substrate.errors import DeviceError
 from equipoise.substrate.protocol import Operation
@@ -31,14 +32,15 @@ from equipoise.sim.serve import serve_pty, serve_tcp
 from equipoise.substrate.geometry import Geometry
 
 with SimulatedBoard(build_board({SMALL!r})) as board:
-    serve_%s(board, announce=lambda address: print(board.pid, address, flush=True))
+    serve_%s(board, announce=lambda address: print(board.pid, address, flush=True)%s)
 """
 
 
 @contextlib.contextmanager
-def serving(kind: str) -> Iterator[tuple[subprocess.Popen[str], Watch, str]]:
+def serving(kind: str, **options: str) -> Iterator[tuple[subprocess.Popen[str], Watch, str]]:
     """A program that serves a board: the program, its board's process, and the address it announced."""
-    with script(SERVER % kind) as server:
+    told = "".join(f", {name}={value!r}" for name, value in options.items())
+    with script(SERVER % (kind, told)) as server:
         pid, address = server.stdout.readline().split()
         with watching(int(pid)) as board:
             yield server, board, address
@@ -75,13 +77,43 @@ def test_a_client_that_vanishes_in_the_middle_leaves_the_board_to_the_next(board
         assert session.hello.geometry == SMALL
 
 
-def test_a_second_client_is_turned_away(board_build):
+def test_a_second_client_is_told_who_uses_the_board(board_build):
     with serving("tcp") as (_, _, address):
-        host, _, port = address.removeprefix("tcp:").rpartition(":")
         session = Session(connect(address))
-        with socket.create_connection((host, int(port)), timeout=DEADLINE) as second:
-            assert second.recv(1) == b""
+        in_use = rf"^{address} turned this host away: in use by 127\.0\.0\.1:\d+ since \d\d:\d\d:\d\d$"
+        with pytest.raises(DeviceError, match=in_use):
+            Session(connect(address))
         assert session.read("registers")[0] == 0
+        session.close()
+        assert Session(connect(address)).hello.geometry == SMALL
+
+
+@pytest.mark.parametrize("shown", [None, "wrong", "", "x" * 1000])
+def test_a_client_without_the_token_is_turned_away(shown, board_build, monkeypatch):
+    with serving("tcp", token="secret") as (_, _, address):
+        monkeypatch.delenv(TOKEN_VARIABLE, raising=False)
+        if shown is not None:
+            monkeypatch.setenv(TOKEN_VARIABLE, shown)
+        with pytest.raises(DeviceError, match=r"turned this host away: it asks for a token, and got none or a wrong"):
+            Session(connect(address))
+        monkeypatch.setenv(TOKEN_VARIABLE, "secret")
+        assert Session(connect(address)).hello.geometry == SMALL
+
+
+def test_a_token_that_nobody_asks_for_is_noise(board_build, monkeypatch):
+    with serving("tcp") as (_, _, address):
+        monkeypatch.setenv(TOKEN_VARIABLE, "secret")
+        assert Session(connect(address)).hello.geometry == SMALL
+
+
+@pytest.mark.parametrize(
+    ("host", "loopback"), [("127.0.0.1", True), ("::1", True), ("localhost", True), ("0.0.0.0", False), ("lab7", False)]
+)
+def test_other_machines_need_a_token(host, loopback):
+    assert is_loopback(host) == loopback
+    if not loopback:
+        with pytest.raises(DeviceError, match=rf"^tcp:{host}:0 can be reached from other machines: serve it with a t"):
+            serve_tcp(None, host)
 
 
 @pytest.mark.parametrize("kind", ["tcp", "pty"])
