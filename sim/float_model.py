@@ -12,6 +12,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from ..substrate.contrast import contrast
 from ..substrate.errors import CapabilityError, DeviceError
 from ..substrate.interface import Identity, Substrate
 from ..substrate.network import Network
@@ -100,20 +101,20 @@ class FloatModel(Substrate):
         self._states = None
         begin = time.perf_counter()
         free, residual = dynamics.run(minibatch, schedule, FREE)
-        last, contrast = free, None
+        last, direction = free, None
         if schedule.estimator is Estimator.ONE_SIDED:
             last, _ = dynamics.run(minibatch, schedule, POSITIVE, start=free)
-            contrast = dynamics.contrast(minibatch, last, free, schedule.beta)
+            direction = contrast(network, dynamics.parameters, minibatch, last, free, schedule.beta)
         elif schedule.estimator is Estimator.SYMMETRIC:
             both, _ = dynamics.run(minibatch, schedule, POSITIVE, NEGATIVE, start=free)
             positive, last = np.split(both, 2)
-            contrast = dynamics.contrast(minibatch, positive, last, 2 * schedule.beta)
+            direction = contrast(network, dynamics.parameters, minibatch, positive, last, 2 * schedule.beta)
         self._states = {"free": free, "last": last}
         self._health["runs"] += 1
         self._health["samples"] += len(minibatch)
         return Result(
             outputs=free[:, network.slices[network.output]].copy(),
-            contrast=contrast,
+            contrast=direction,
             residual=residual,
             seconds={"device": time.perf_counter() - begin, "link": 0.0},
         )
@@ -145,7 +146,7 @@ class FloatModel(Substrate):
 
 
 class _Dynamics:
-    """Phases and contrasts of a network with given parameters.
+    """Phases of a network with given parameters.
 
     Relaxation is laid out for speed. States are transposed, so that a module's rows are contiguous. The *live* ends,
     those of couplings between two free modules, are sorted by module, so that all buses of a module are one
@@ -200,25 +201,6 @@ class _Dynamics:
         states[:, network.clamped] = tiled.clamped
         states[:, ~network.clamped] = moved
         return states, residual
-
-    def contrast(self, minibatch: Minibatch, plus: Array, minus: Array, scale: float) -> Parameters:
-        """Local contrast of states ``plus`` and ``minus``, each (B, N), averaged and divided by ``scale``."""
-        network, parameters = self.network, self.parameters
-        states, levels = np.concatenate([plus, minus]), np.tile(minibatch.levels, 2)
-        weight = np.repeat([1.0, -1.0], len(minibatch)) / (scale * len(minibatch))
-        by_level = np.zeros((network.levels, len(levels)))
-        by_level[levels, np.arange(len(levels))] = weight
-        U, V, gain = [], [], []
-        for coupling, u, v, g in zip(network.couplings, parameters.U, parameters.V, parameters.gain, strict=True):
-            a, b = states[:, network.slices[coupling.a]], states[:, network.slices[coupling.b]]
-            left, right = a @ u, b @ v
-            weighted = weight[:, None] * g[levels]
-            U.append(a.T @ (weighted * right))
-            V.append(b.T @ (weighted * left))
-            gain.append(by_level @ (left * right))
-        bias = by_level @ states
-        bias[:, network.clamped] = 0.0  # exact: plus and minus agree there, but their sums may round
-        return Parameters(tuple(U), tuple(V), tuple(gain), bias)
 
     def _relax(
         self,
