@@ -37,7 +37,7 @@ class Scheme:
     target
         What the target is called in messages, such as ``HOST:PORT``; empty if there is none.
     options
-        Names of options, and the type of each: int or Path.
+        Names of options, and the type of each: int, float or Path.
     """
 
     name: str
@@ -118,11 +118,13 @@ SERIAL = Scheme("serial", "an FPGA board at a serial port", open_serial, target=
 TCP = Scheme("tcp", "a served simulation, or a board on another machine", open_tcp, target="HOST:PORT")
 
 
-def _convert(kind: type, option: str, value: str, text: str) -> int | Path:
+def _convert(kind: type, option: str, value: str, text: str) -> int | float | Path:
     try:
         if not value:
             raise ValueError
-        return int(value) if kind is int else Path(value)
+        if kind is Path:
+            return Path(value)
+        return int(value) if kind is int else float(value)
     except ValueError:
-        what = "an integer" if kind is int else "a path"
+        what = {int: "an integer", float: "a number", Path: "a path"}[kind]
         raise DeviceError(f"Option '{option}' of device address '{text}' must be {what}, not '{value}'") from None

@@ -11,6 +11,7 @@ from typing import Any
 from serial.tools.list_ports import comports  # type: ignore[import-untyped]
 
 from ..drivers.address import SERIAL, TCP, Scheme, parse_address
+from ..drivers.lucidac.address import LUCIDAC
 from ..substrate.interface import Substrate
 
 __all__ = ["SCHEMES", "ListedDevice", "list_devices", "open_device"]
@@ -39,6 +40,7 @@ SCHEMES: dict[str, Scheme] = {
         Scheme("float", "the equations in floating point", _later("..sim.float_model", "FloatModel")),
         SERIAL,
         TCP,
+        LUCIDAC,
     )
 }
 """Every kind of address, by name."""

@@ -20,6 +20,7 @@ SCHEMES = {
         TCP,
         Scheme("plain", "no target, no options", lambda: "plain device"),
         Scheme("made", "no target", lambda **options: options, options={"lanes": int, "trace": Path}),
+        Scheme("scaled", "a number", lambda **options: options, options={"scale": float}),
     )
 }
 
@@ -32,6 +33,7 @@ SCHEMES = {
         ("serial:COM3", "serial", "COM3", {}),
         ("tcp:[::1]:7000", "tcp", "[::1]:7000", {}),
         ("made:", "made", "", {}),
+        ("scaled:?scale=2.5", "scaled", "", {"scale": 2.5}),
         (" made: ", "made", "", {}),
         ("made:?lanes=4&trace=/a/b%26c", "made", "", {"lanes": 4, "trace": Path("/a/b&c")}),
     ],
@@ -44,9 +46,9 @@ def test_addresses(text, name, target, options):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "Device address '' must begin with one of serial:, tcp:, plain:, made:"),
-        ("made", "Device address 'made' must begin with one of serial:, tcp:, plain:, made:"),
-        ("visa:X", "Device address 'visa:X' must begin with one of serial:, tcp:, plain:, made:"),
+        ("", "Device address '' must begin with one of serial:, tcp:, plain:, made:, scaled:"),
+        ("made", "Device address 'made' must begin with one of serial:, tcp:, plain:, made:, scaled:"),
+        ("visa:X", "Device address 'visa:X' must begin with one of serial:, tcp:, plain:, made:, scaled:"),
         ("serial:", "Device address 'serial:' must have the form serial:PORT[?baud=BAUD]"),
         ("serial:?baud=1", "Device address 'serial:?baud=1' must have the form serial:PORT[?baud=BAUD]"),
         ("plain:here", "Device address 'plain:here' must have the form plain:"),
@@ -56,6 +58,7 @@ def test_addresses(text, name, target, options):
         ("serial:x?baud=1&baud=2", "Option 'baud' of device address 'serial:x?baud=1&baud=2' is given twice"),
         ("serial:x?baud=fast", "Option 'baud' of device address 'serial:x?baud=fast' must be an integer, not 'fast'"),
         ("serial:x?baud", "Option 'baud' of device address 'serial:x?baud' must be an integer, not ''"),
+        ("scaled:?scale=x", "Option 'scale' of device address 'scaled:?scale=x' must be a number, not 'x'"),
         ("made:?trace=", "Option 'trace' of device address 'made:?trace=' must be a path, not ''"),
     ],
 )

@@ -29,7 +29,7 @@ def test_an_unknown_scheme():
     with pytest.raises(DeviceError) as raised:
         open_device("visa:USB0")
     assert str(raised.value) == (
-        "Device address 'visa:USB0' must begin with one of sim:, golden:, float:, serial:, tcp:"
+        "Device address 'visa:USB0' must begin with one of sim:, golden:, float:, serial:, tcp:, lucidac:"
     )
 
 
