@@ -17,6 +17,8 @@ def emulated() -> Iterator[str]:
     emulation = Emulation()
 
     class Handler(socketserver.StreamRequestHandler):
+        disable_nagle_algorithm = True  # else each answer waits for an acknowledgement, 40 ms
+
         def handle(self) -> None:
             for line in self.rfile:
                 for answer in emulation.handle_request(line.decode(), return_always_list=True):
