@@ -1,7 +1,11 @@
 """The LUCIDAC as a substrate, against lucipy's emulated one behind a loopback port."""
 
+import os
+import pty
+
 import numpy as np
 import pytest
+from lucipy.simulator import Emulation
 
 from equipoise.drivers.lucidac.address import LUCIDAC, open_lucidac
 from equipoise.drivers.lucidac.device import LucidacDevice
@@ -13,7 +17,9 @@ from equipoise.substrate.parameters import Parameters, cosine, norm_ratio
 from equipoise.substrate.phases import Estimator, Minibatch, Schedule
 
 from .lucidac_emulator import Script, emulated
+from .peer import serve
 from .test_lucidac_machine import MAC, Scripted, block, state
+from .test_transports import Terminal
 
 SOLVER = 2e-3
 """Error of the emulator's solver in a state, which begins at zero and ends below 1; its tolerance is 1e-3."""
@@ -195,6 +201,39 @@ def test_who_it_is():
     assert found.details == {"scale": 2.0, "integrators": 8, "multipliers": 4, "lanes": 32, "k0": 10_000}
     device.configure(SEVEN)
     assert {"used_integrators": 8, "used_lanes": 30}.items() <= device.identity.details.items()
+
+
+class Console:
+    """An emulated LUCIDAC at its USB port: it echoes, and prints of what it does."""
+
+    def __init__(self) -> None:
+        self._emulation = Emulation()
+        self._pending = b""
+
+    def take(self, data: bytes) -> bytes:
+        *lines, self._pending = (self._pending + data).split(b"\n")
+        answers = [self._emulation.handle_request(line.decode(), return_always_list=True) for line in lines]
+        return b"".join(
+            line + b"\r\nRun starts.\r\n" + "".join(answer).encode()
+            for line, answer in zip(lines, answers, strict=True)
+        )
+
+
+def test_a_usb_port():
+    parameters, minibatch = problem(FOUR, seed=6, batch=1)
+    far, near = pty.openpty()
+    path = os.ttyname(near)
+    thread = serve(Console(), Terminal(far))
+    with open_lucidac(path, scale=2.0) as device:
+        assert device.identity.address == f"lucidac:{path}"
+        device.configure(FOUR)
+        device.write(parameters)
+        result = device.run(minibatch, Schedule(100, 80, 0.1))
+        assert cosine(result.contrast, oracle(FOUR, parameters, minibatch)) >= 0.999
+        assert device.health()["skipped_lines"] == device.health()["requests"] == 8
+        os.close(near)
+    thread.join(10)
+    os.close(far)
 
 
 def test_addresses(place):
