@@ -206,7 +206,7 @@ class Lane(wiring.Component):
         return term[: formats.contrast.width].as_signed()
 
     def _accumulate(self, m: Module, terms: list) -> list:
-        """Both contrast memories: read at the last stage but three, held, added to, written. Returns what hosts read."""
+        """Both contrast memories: read three stages before they are written. Returns what hosts read."""
         geometry, doing, beats = self._geometry, self.doing, self.beats
         width = self._formats.contrast.width
         held, result = Signal(signed(width)), Signal(signed(width))
