@@ -199,6 +199,7 @@ class Core(wiring.Component):
             neuron.warm_noise.eq(sequencer.warm_noise),
             neuron.seed.eq(Cat(registers.seed_low, registers.seed_high)),
             neuron.sample.eq(sequencer.sample + context),
+            neuron.port.space.eq(self.port.space),
             neuron.port.row.eq(self.port.row),
             neuron.port.busy.eq(self.port.busy),
         ]
@@ -279,7 +280,7 @@ class Core(wiring.Component):
             m.d.sync += registers.runs.eq(registers.runs + 1)
 
     def _answer(self, m, registers, walker, samples, lanes, neurons, site_read, bias_read, bias_contrast) -> None:
-        """What the host reads, ``READ_LATENCY`` cycles on: one in each memory, one in its component, one here."""
+        """What the host reads, ``READ_LATENCY`` cycles on: one in each memory, one in its component, two here."""
         port = self.port
         for part in (registers, walker, samples):
             m.d.comb += [
@@ -291,31 +292,38 @@ class Core(wiring.Component):
                 part.port.busy.eq(port.busy),
             ]
 
-        def answer(space: str, value) -> None:
-            with m.Case(SPACES[space].code):
-                m.d.sync += port.read_data.eq(value)
-
-        def of_word(values: list) -> Signal:
-            chosen = Signal(signed(32))
+        def of_word(values: list, name: str) -> Signal:
+            chosen = Signal(signed(32), name=name)
             with m.Switch(port.word):
                 for number, value in enumerate(values):
                     with m.Case(number):
-                        m.d.comb += chosen.eq(value)
+                        m.d.sync += chosen.eq(value)
             return chosen
 
-        lane_words = of_word([lane.port.read_data for lane in lanes])
-        states = of_word([neuron.stored for neuron in neurons])
-        free_states = of_word([neuron.stored_free for neuron in neurons])
-        with m.Switch(port.space):
-            answer("registers", registers.port.read_data)
-            for space in ("modules", "ends"):
-                answer(space, walker.port.read_data)
-            for space in ("samples", "outputs"):
-                answer(space, samples.port.read_data)
-            for space in ("weights", "gains", "weight_contrast", "gain_contrast"):
-                answer(space, lane_words)
-            answer("sites", site_read.data)
-            answer("biases", bias_read.data.as_signed())
-            answer("bias_contrast", bias_contrast)
-            answer("states", states)
-            answer("free_states", free_states)
+        def of_space(values: dict, name: str) -> Signal:
+            chosen = Signal(signed(32), name=name)
+            with m.Switch(port.space):
+                for space, value in values.items():
+                    with m.Case(SPACES[space].code):
+                        m.d.sync += chosen.eq(value)
+            return chosen
+
+        tables = {"sites": site_read.data, "biases": bias_read.data.as_signed(), "bias_contrast": bias_contrast}
+        table = of_space(tables, "table")
+        others = {
+            "registers": registers.port.read_data,
+            **dict.fromkeys(("modules", "ends"), walker.port.read_data),
+            **dict.fromkeys(("samples", "outputs"), samples.port.read_data),
+            **dict.fromkeys(tables, table),
+        }
+        lane_words = of_word([lane.port.read_data for lane in lanes], "lane_words")
+        states = of_word([neuron.port.read_data for neuron in neurons], "states")
+        answer = of_space(
+            {
+                **dict.fromkeys(others, of_space(others, "others")),
+                **dict.fromkeys(("weights", "gains", "weight_contrast", "gain_contrast"), lane_words),
+                **dict.fromkeys(("states", "free_states"), states),
+            },
+            "answer",
+        )
+        m.d.comb += port.read_data.eq(answer)

@@ -7,6 +7,7 @@ from amaranth.lib.wiring import In, Out
 
 from ..substrate.formats import Formats
 from ..substrate.geometry import Geometry
+from ..substrate.protocol import SPACES
 from .arithmetic import clip, round_shift, saturate
 from .hostport import SpacePort
 from .noise import NoiseGenerator
@@ -70,8 +71,6 @@ class NeuronUnit(wiring.Component):
         Whether such a neuron meets its rail, three beats after.
     port
         Host access to the stored states.
-    stored, stored_free
-        What the host reads.
     """
 
     def __init__(self, geometry: Geometry, formats: Formats) -> None:
@@ -104,8 +103,6 @@ class NeuronUnit(wiring.Component):
                 "force_clips": Out(2),
                 "state_clip": Out(1),
                 "port": In(SpacePort()),
-                "stored": Out(signed(formats.stored.width)),
-                "stored_free": Out(signed(formats.stored.width)),
             }
         )
 
@@ -157,7 +154,8 @@ class NeuronUnit(wiring.Component):
                 read.addr.eq(Mux(self.port.busy, beats[0].neuron, self.port.row)),
                 read.en.eq(1),
             ]
-        m.d.comb += [self.stored.eq(state_read.data), self.stored_free.eq(free_read.data)]
+        free = self.port.space == SPACES["free_states"].code
+        m.d.sync += self.port.read_data.eq(Mux(free, free_read.data, state_read.data))
 
         moved = Signal(signed(formats.stored.width))
         loading = doing.load_state

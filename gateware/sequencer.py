@@ -9,7 +9,7 @@ from ..substrate.protocol import Mode
 from .lane import contrast_stage
 from .neuron import force_stage
 from .passes import Bank, Doing, Op, Order, Phase
-from .walker import WalkerCommand
+from .walker import WalkerCommand, order_bits
 
 __all__ = ["Sequencer"]
 
@@ -105,7 +105,11 @@ class Sequencer(wiring.Component):
         for context in range(contexts):
             m.d.sync += self.active[context].eq(remaining > context)
         last_context = Signal()
-        m.d.comb += last_context.eq((self.context << 1)[:contexts] & self.active == 0)
+        more_samples = Signal()
+        m.d.sync += [
+            last_context.eq((self.context << 1)[:contexts] & self.active == 0),
+            more_samples.eq(remaining > contexts),
+        ]
         next_context = self.context.rotate_left(1)
         first_step = Signal()
         steps = Mux(self.phase == Phase.FREE, self.free_steps, self.nudged_steps)
@@ -121,7 +125,8 @@ class Sequencer(wiring.Component):
             """Have the walker stream one pass, until ``done``."""
             if count is not None:
                 m.d.comb += [command.last.eq(count - 1), command.empty.eq(count == 0)]
-            m.d.comb += [going.eq(1), op.eq(kind), command.order.eq(order), command.drain.eq(drain)]
+            m.d.comb += [going.eq(1), op.eq(kind), command.drain.eq(drain)]
+            m.d.comb += [getattr(command, name).eq(value) for name, value in order_bits(order).items()]
             m.d.comb += [getattr(command, name).eq(value) for name, value in modules.items()]
 
         def for_each_context(state: str, then) -> None:
@@ -142,7 +147,7 @@ class Sequencer(wiring.Component):
 
         def finish_group() -> None:
             m.d.sync += self.sample.eq(self.sample + contexts)
-            with m.If(remaining > contexts):
+            with m.If(more_samples):
                 m.d.comb += self.next_sample.eq(1)
                 m.next = "LOAD LEVEL"
             with m.Else():
