@@ -1,10 +1,34 @@
 """Rounding and saturation of ``docs/arithmetic.md``, as Amaranth expressions."""
 
-from amaranth.hdl import Const, Mux, Value
+from amaranth.hdl import Const, Module, Mux, Shape, Signal, Value
 
 from ..substrate.formats import Fixed
 
-__all__ = ["clip", "round_shift", "saturate"]
+__all__ = ["adder_tree", "clip", "halvings", "round_shift", "saturate"]
+
+
+def halvings(count: int) -> list[int]:
+    """Radices of the adder tree over ``count`` values that has the fewest adders; one level at least."""
+    return [2] * max((count - 1).bit_length(), 1)
+
+
+def adder_tree(m: Module, values: list, radices: list[int], name: str, width: int | None = None) -> Signal:
+    """Sum of values, as many cycles later as there are radices: each is how many sums a level adds.
+
+    Modulo 2**``width``, if that is given.
+    """
+    for level, radix in enumerate(radices):
+        sums = []
+        for number in range(0, len(values), radix):
+            part = values[number : number + radix]
+            exact = sum(part[1:], part[0])
+            shape = exact.shape() if width is None else Shape(width, signed=exact.shape().signed)
+            register = Signal(shape, name=f"{name}_{level}_{number}")
+            m.d.sync += register.eq(exact)
+            sums.append(register)
+        values = sums
+    (total,) = values
+    return total
 
 
 def round_shift(value: Value, shift: int | Value) -> Value:

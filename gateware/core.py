@@ -1,5 +1,8 @@
 """Core: sequencer, lanes and neuron units around the memories of one network."""
 
+from functools import reduce
+from operator import or_
+
 from amaranth.hdl import Cat, Module, Mux, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
@@ -8,10 +11,11 @@ from amaranth.lib.wiring import In, Out
 from ..substrate.formats import Formats
 from ..substrate.geometry import Geometry
 from ..substrate.protocol import SPACES
+from .arithmetic import adder_tree, halvings
 from .hostport import HostPort
-from .lane import STAGES, Lane
+from .lane import Lane
 from .neuron import NeuronUnit, force_stage, tree_radices
-from .passes import Beat, Op, Phase
+from .passes import Beat, Phase
 from .registers import Registers
 from .samples import SampleBuffer
 from .sequencer import Sequencer
@@ -62,7 +66,7 @@ class Core(wiring.Component):
         level = self._sequence(m, registers, sequencer, walker, samples, beats[1])
         site_read, bias_read = self._tables(m, sequencer, level, beats)
         self._lanes(m, lanes, neurons, sequencer, level, beats)
-        word = Mux(sequencer.op == Op.LOAD_BIAS, bias_read.data, samples.word)
+        word = Mux(sequencer.doing.load_bias, bias_read.data, samples.word)
         for context, neuron in enumerate(neurons):
             self._neuron(m, neuron, context, registers, sequencer, beats)
             m.d.comb += [
@@ -70,8 +74,10 @@ class Core(wiring.Component):
                 neuron.stiffness.eq(site_read.data[:16].as_signed()),
                 neuron.quartic.eq(site_read.data[16:].as_signed()),
             ]
-        self._outputs(m, samples, neurons, sequencer, beats[2])
-        bias_contrast = self._bias_contrast(m, neurons, sequencer, level, beats)
+        state = self._chosen_state(m, neurons, sequencer)
+        m.d.sync += samples.put.eq(beats[2].valid & sequencer.doing.output)
+        m.d.comb += samples.output.eq(state)
+        bias_contrast = self._bias_contrast(m, state, sequencer, level, beats)
         self._count(m, registers, sequencer, lanes, neurons)
         self._answer(m, registers, walker, samples, lanes, neurons, site_read, bias_read, bias_contrast)
         return m
@@ -93,10 +99,10 @@ class Core(wiring.Component):
 
     def _sequence(self, m, registers, sequencer, walker, samples, beat):
         """Connect sequencer, walker and sample buffer; returns the level that the pass works on."""
-        op, valid = sequencer.op, walker.beat.valid
+        doing, valid = sequencer.doing, walker.beat.valid
         for name in ("groups", "neurons", "levels", "batch", "mode", "free_steps", "nudged_steps"):
             m.d.comb += getattr(sequencer, name).eq(getattr(registers, name))
-        loads = (op == Op.LOAD_LEVEL) | (op == Op.LOAD_STATE) | (op == Op.LOAD_TARGET)
+        loads = doing.load_level | doing.load_state | doing.load_target
         m.d.comb += [
             sequencer.start.eq(self.port.start),
             sequencer.noisy.eq(registers.amplitude != 0),
@@ -110,14 +116,15 @@ class Core(wiring.Component):
             samples.record.eq(registers.record),
             samples.take.eq(valid & loads),
         ]
+        # Registered: it changes between passes only.
         level = Signal(range(self._geometry.levels))
-        m.d.comb += level.eq(sequencer.level)
+        choices = [Mux(doing.clear, sequencer.level, 0)]
         for context in range(self._geometry.contexts):
             own = Signal.like(level, name=f"level_{context}")
-            with m.If(beat.valid & (op == Op.LOAD_LEVEL) & sequencer.context[context]):
+            with m.If(beat.valid & doing.load_level & sequencer.context[context]):
                 m.d.sync += own.eq(samples.word)
-            with m.If(sequencer.context[context] & (op != Op.CLEAR)):
-                m.d.comb += level.eq(own)
+            choices.append(Mux(sequencer.context[context] & ~doing.clear, own, 0))
+        m.d.sync += level.eq(reduce(or_, choices))
         return level
 
     def _tables(self, m, sequencer, level, beats):
@@ -126,14 +133,14 @@ class Core(wiring.Component):
         m.submodules.sites = sites = Memory(shape=32, depth=geometry.neurons, init=[])
         m.submodules.biases = biases = Memory(shape=16, depth=geometry.levels * geometry.neurons, init=[])
         reads = []
-        for memory, space, address, op in (
-            (sites, "sites", beats[0].neuron, Op.FORCE),
-            (biases, "biases", Cat(beats[0].neuron, level), Op.LOAD_BIAS),
+        for memory, space, address, used in (
+            (sites, "sites", beats[0].neuron, sequencer.doing.force),
+            (biases, "biases", Cat(beats[0].neuron, level), sequencer.doing.load_bias),
         ):
             read, write = memory.read_port(), memory.write_port()
             m.d.comb += [
                 read.addr.eq(Mux(port.busy, address, port.row)),
-                read.en.eq(~port.busy | (sequencer.op == op)),
+                read.en.eq(~port.busy | used),
                 write.addr.eq(port.row),
                 write.data.eq(port.write_data),
                 write.en.eq(port.write & (port.space == SPACES[space].code)),
@@ -146,7 +153,7 @@ class Core(wiring.Component):
         port = self.port
         for number, lane in enumerate(lanes):
             m.d.comb += [
-                lane.op.eq(sequencer.op),
+                lane.doing.eq(sequencer.doing),
                 lane.level.eq(level),
                 lane.context.eq(sequencer.context),
                 lane.active.eq(sequencer.active),
@@ -158,27 +165,18 @@ class Core(wiring.Component):
                 lane.port.write_data.eq(port.write_data),
                 lane.port.busy.eq(port.busy),
             ]
-            m.d.comb += [lane.beats[stage].eq(beats[stage]) for stage in range(STAGES)]
-            m.d.comb += [lane.states[context].eq(neuron.state) for context, neuron in enumerate(neurons)]
+            m.d.comb += [own.eq(beat) for own, beat in zip(lane.beats, beats, strict=False)]
+            for context, neuron in enumerate(neurons):
+                m.d.comb += [
+                    lane.states[context].eq(neuron.projected),
+                    lane.contrasted[context].eq(neuron.contrasted),
+                ]
         for context, neuron in enumerate(neurons):
-            with m.If(sequencer.op == Op.FORCE):
-                width = self._formats.weight.width + self._formats.bus.width
-                products = [lane.products[context][:width].as_signed() for lane in lanes]
-                total = self._tree(m, products, f"tree_{context}")
+            # From beat 4 to three before the force.
+            width = self._formats.weight.width + self._formats.bus.width
+            products = [lane.products[context][:width].as_signed() for lane in lanes]
+            total = adder_tree(m, products, tree_radices(len(lanes)), f"force_{context}")
             m.d.comb += neuron.products.eq(total)
-
-    def _tree(self, m, values: list, name: str):
-        """Adder tree, a register for each level: from beat 4 to three before the force."""
-        for stage, radix in enumerate(tree_radices(self._geometry.lanes), start=4):
-            sums = []
-            for number in range(0, len(values), radix):
-                part = values[number : number + radix]
-                exact = sum(part[1:], part[0])
-                register = Signal(exact.shape(), name=f"{name}_{stage}_{number}")
-                m.d.sync += register.eq(exact)
-                sums.append(register)
-            values = sums
-        return values[0]
 
     def _neuron(self, m, neuron, context: int, registers, sequencer, beats) -> None:
         beta = Signal(signed(self._formats.beta.width), name=f"beta_{context}")
@@ -189,7 +187,7 @@ class Core(wiring.Component):
                 m.d.comb += beta.eq(-registers.beta)
         m.d.comb += [own.eq(beat) for own, beat in zip(neuron.beats, beats, strict=True)]
         m.d.comb += [
-            neuron.op.eq(sequencer.op),
+            neuron.doing.eq(sequencer.doing),
             neuron.bank.eq(sequencer.bank),
             neuron.phase.eq(sequencer.phase),
             neuron.selected.eq(sequencer.context[context]),
@@ -201,37 +199,36 @@ class Core(wiring.Component):
             neuron.warm_noise.eq(sequencer.warm_noise),
             neuron.seed.eq(Cat(registers.seed_low, registers.seed_high)),
             neuron.sample.eq(sequencer.sample + context),
+            neuron.port.space.eq(self.port.space),
             neuron.port.row.eq(self.port.row),
             neuron.port.busy.eq(self.port.busy),
         ]
 
-    def _outputs(self, m, samples, neurons, sequencer, beat) -> None:
-        m.d.sync += samples.put.eq(beat.valid & (sequencer.op == Op.OUTPUT))
-        for context, neuron in enumerate(neurons):
-            with m.If(sequencer.context[context]):
-                m.d.sync += samples.output.eq(neuron.state)
+    def _chosen_state(self, m, neurons, sequencer):
+        """State of the neuron of beat 3 in the context that a pass serves."""
+        state = Signal(signed(self._formats.state.width), name="chosen_state")
+        choices = [Mux(sequencer.context[context], neuron.state, 0) for context, neuron in enumerate(neurons)]
+        m.d.sync += state.eq(reduce(or_, choices))
+        return state
 
-    def _bias_contrast(self, m, neurons, sequencer, level, beats):
-        """Sums of states: one is chosen at stage 2, added at stage 3, written at stage 4."""
-        geometry, port = self._geometry, self.port
+    def _bias_contrast(self, m, state, sequencer, level, beats):
+        """Sums of states: read at stage 2, added to at stage 3, written at stage 4."""
+        geometry, port, doing = self._geometry, self.port, sequencer.doing
         width = self._formats.bias_contrast.width
         m.submodules.bias_contrast = memory = Memory(
             shape=signed(width), depth=geometry.levels * geometry.neurons, init=[]
         )
         read, write = memory.read_port(), memory.write_port()
-        state = Signal(signed(self._formats.state.width + 1))
-        for context, neuron in enumerate(neurons):
-            with m.If(sequencer.context[context]):
-                m.d.sync += state.eq(Mux(sequencer.negate, -neuron.state, neuron.state))
+        # To subtract, add to the complement and write the complement of that. Runs begin with an addition.
+        negate = sequencer.negate.replicate(width)
         result = Signal(signed(width))
-        clearing = sequencer.op == Op.CLEAR
-        m.d.sync += result.eq(Mux(clearing, 0, read.data + state))
+        m.d.sync += result.eq(Mux(doing.clear, 0, (read.data ^ negate).as_signed() + state))
         m.d.comb += [
             read.addr.eq(Mux(port.busy, Cat(beats[2].neuron, level), port.row)),
-            read.en.eq(~port.busy | (sequencer.op == Op.CONTRAST_BIAS)),
+            read.en.eq(~port.busy | doing.contrast_bias),
             write.addr.eq(Cat(beats[4].neuron, level)),
-            write.data.eq(result),
-            write.en.eq(beats[4].valid & ((sequencer.op == Op.CONTRAST_BIAS) | clearing)),
+            write.data.eq(result ^ negate),
+            write.en.eq(beats[4].valid & (doing.contrast_bias | doing.clear)),
         ]
         return read.data
 
@@ -246,22 +243,28 @@ class Core(wiring.Component):
                 m.d.sync += total.eq(total + events)
             return total
 
-        def registered(value, name: str):
-            register = Signal.like(value, name=name)
-            m.d.sync += register.eq(value)
-            return register
+        def total(values, name: str):
+            return adder_tree(m, list(values), halvings(len(neurons)), name)
 
-        clips = [sum(lane.clips[context] for lane in lanes) for context in range(len(neurons))]
-        clipped = sum(registered(total, f"clips_{context}") for context, total in enumerate(clips))
+        clips = []
+        for context in range(len(neurons)):
+            count_of_context = Signal(range(len(lanes) + 1), name=f"clips_{context}")
+            m.d.sync += count_of_context.eq(sum(lane.clips[context] for lane in lanes))
+            clips.append(count_of_context)
+        clipped = total(clips, "clips")
         free_end = sequencer.last_step & (sequencer.phase == Phase.FREE)
-        size = registered(Mux(free_end, sum(neuron.force_size for neuron in neurons), 0), "size")
-        force_clips = registered(sum(neuron.force_clips for neuron in neurons), "force_clips")
-        state_clips = registered(sum(neuron.state_clip for neuron in neurons), "state_clips")
+        for number in range(len(halvings(len(neurons)))):  # as late as the sum that it lets pass
+            later = Signal(name=f"free_end_{number}")
+            m.d.sync += later.eq(free_end)
+            free_end = later
+        size = total((neuron.force_size for neuron in neurons), "size")
+        force_clips = total((neuron.force_clips for neuron in neurons), "force_clips")
+        state_clips = total((neuron.state_clip for neuron in neurons), "state_clips")
         with m.If(self.port.start):
             m.d.sync += self.saturated.eq(0)
         with m.Elif((clipped != 0) | (force_clips != 0) | (state_clips != 0)):
             m.d.sync += self.saturated.eq(1)
-        residual = count("residual", size, 48)
+        residual = count("residual", Mux(free_end, size, 0), 48)
         m.d.comb += [
             registers.cycles.eq(count("cycles", sequencer.busy)),
             registers.relax_cycles.eq(count("relax_cycles", sequencer.relaxing)),
@@ -277,7 +280,7 @@ class Core(wiring.Component):
             m.d.sync += registers.runs.eq(registers.runs + 1)
 
     def _answer(self, m, registers, walker, samples, lanes, neurons, site_read, bias_read, bias_contrast) -> None:
-        """What the host reads, ``READ_LATENCY`` cycles on: one in each memory, one in its component, one here."""
+        """What the host reads, ``READ_LATENCY`` cycles on: one in each memory, one in its component, two here."""
         port = self.port
         for part in (registers, walker, samples):
             m.d.comb += [
@@ -289,31 +292,38 @@ class Core(wiring.Component):
                 part.port.busy.eq(port.busy),
             ]
 
-        def answer(space: str, value) -> None:
-            with m.Case(SPACES[space].code):
-                m.d.sync += port.read_data.eq(value)
-
-        def of_word(values: list) -> Signal:
-            chosen = Signal(signed(32))
+        def of_word(values: list, name: str) -> Signal:
+            chosen = Signal(signed(32), name=name)
             with m.Switch(port.word):
                 for number, value in enumerate(values):
                     with m.Case(number):
-                        m.d.comb += chosen.eq(value)
+                        m.d.sync += chosen.eq(value)
             return chosen
 
-        lane_words = of_word([lane.port.read_data for lane in lanes])
-        states = of_word([neuron.stored for neuron in neurons])
-        free_states = of_word([neuron.stored_free for neuron in neurons])
-        with m.Switch(port.space):
-            answer("registers", registers.port.read_data)
-            for space in ("modules", "ends"):
-                answer(space, walker.port.read_data)
-            for space in ("samples", "outputs"):
-                answer(space, samples.port.read_data)
-            for space in ("weights", "gains", "weight_contrast", "gain_contrast"):
-                answer(space, lane_words)
-            answer("sites", site_read.data)
-            answer("biases", bias_read.data.as_signed())
-            answer("bias_contrast", bias_contrast)
-            answer("states", states)
-            answer("free_states", free_states)
+        def of_space(values: dict, name: str) -> Signal:
+            chosen = Signal(signed(32), name=name)
+            with m.Switch(port.space):
+                for space, value in values.items():
+                    with m.Case(SPACES[space].code):
+                        m.d.sync += chosen.eq(value)
+            return chosen
+
+        tables = {"sites": site_read.data, "biases": bias_read.data.as_signed(), "bias_contrast": bias_contrast}
+        table = of_space(tables, "table")
+        others = {
+            "registers": registers.port.read_data,
+            **dict.fromkeys(("modules", "ends"), walker.port.read_data),
+            **dict.fromkeys(("samples", "outputs"), samples.port.read_data),
+            **dict.fromkeys(tables, table),
+        }
+        lane_words = of_word([lane.port.read_data for lane in lanes], "lane_words")
+        states = of_word([neuron.port.read_data for neuron in neurons], "states")
+        answer = of_space(
+            {
+                **dict.fromkeys(others, of_space(others, "others")),
+                **dict.fromkeys(("weights", "gains", "weight_contrast", "gain_contrast"), lane_words),
+                **dict.fromkeys(("states", "free_states"), states),
+            },
+            "answer",
+        )
+        m.d.comb += port.read_data.eq(answer)

@@ -5,7 +5,7 @@ from amaranth.lib.wiring import In, Out
 
 __all__ = ["READ_LATENCY", "HostPort", "SpacePort"]
 
-READ_LATENCY = 3
+READ_LATENCY = 4
 """Clock cycles from ``read`` to valid ``read_data``, for every space."""
 
 

@@ -8,14 +8,16 @@ from amaranth.lib.wiring import In, Out
 from ..substrate.formats import Formats
 from ..substrate.geometry import Geometry
 from ..substrate.protocol import SPACES
-from .arithmetic import saturate
+from .arithmetic import adder_tree, halvings, saturate
 from .hostport import SpacePort
-from .passes import Beat, Op
+from .passes import Beat, Doing
 
-__all__ = ["STAGES", "Lane"]
+__all__ = ["Lane", "contrast_stage"]
 
-STAGES = 8
-"""Pipeline stages of a lane: beats 0 (addresses of states) to 7 (contrast written back)."""
+
+def contrast_stage(contexts: int) -> int:
+    """Stage of a beat at which a contrast is written back, the last of a lane: after the sum over the contexts."""
+    return 6 + len(halvings(contexts))
 
 
 class Lane(wiring.Component):
@@ -31,7 +33,7 @@ class Lane(wiring.Component):
 
     Attributes
     ----------
-    op
+    doing
         What the pass does.
     beats
         The beat at each stage of the pipeline.
@@ -43,8 +45,8 @@ class Lane(wiring.Component):
         Contexts that hold a sample.
     negate, fresh
         Sign of the contrast, and whether it replaces what the weight contrast held.
-    states
-        For each context, the state of the neuron of beat 2.
+    states, contrasted
+        For each context, the state of the neuron of beat 2, in project passes and in contrast passes; else 0.
     products
         For each context, the product of beat 4.
     clips
@@ -58,14 +60,15 @@ class Lane(wiring.Component):
         contexts = geometry.contexts
         super().__init__(
             {
-                "op": In(Op),
-                "beats": In(Beat(geometry)).array(STAGES),
+                "doing": In(Doing),
+                "beats": In(Beat(geometry)).array(contrast_stage(contexts) + 1),
                 "level": In(range(geometry.levels)),
                 "context": In(contexts),
                 "active": In(contexts),
                 "negate": In(1),
                 "fresh": In(1),
                 "states": In(signed(formats.state.width)).array(contexts),
+                "contrasted": In(signed(formats.state.width)).array(contexts),
                 "products": Out(signed(2 * formats.bus.width)).array(contexts),
                 "clips": Out(contexts),
                 "port": In(SpacePort()),
@@ -74,15 +77,17 @@ class Lane(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        geometry, formats, op, beats = self._geometry, self._formats, self.op, self.beats
+        geometry, formats, doing, beats = self._geometry, self._formats, self.doing, self.beats
         contexts, port, busy = geometry.contexts, self.port, self.port.busy
 
         m.submodules.weights = weights = Memory(shape=formats.weight.width, depth=geometry.rows, init=[])
         weight_read, weight_write = weights.read_port(), weights.write_port()
-        uses_weight = (op == Op.PROJECT) | (op == Op.FORCE)
+        uses_weight = doing.project | doing.force
+        weight = Signal(signed(formats.weight.width))  # of beat 2
+        m.d.sync += weight.eq(Mux(uses_weight, weight_read.data, 0))
         self._host_write(m, weight_write, "weights", port.row)
         m.d.comb += [
-            weight_read.addr.eq(Mux(busy, beats[1].row, port.row)),
+            weight_read.addr.eq(Mux(busy, beats[0].row, port.row)),
             weight_read.en.eq(~busy | uses_weight),
         ]
 
@@ -91,10 +96,10 @@ class Lane(wiring.Component):
         self._host_write(m, gain_write, "gains", port.row)
         m.d.comb += [
             gain_read.addr.eq(Mux(busy, Cat(beats[0].group, self.level), port.row)),
-            gain_read.en.eq(~busy | (op == Op.LOAD_GAIN)),
+            gain_read.en.eq(~busy | doing.load_gain),
         ]
 
-        terms = [self._context(m, context, weight_read.data, gain_read.data) for context in range(contexts)]
+        terms = [self._context(m, context, weight, gain_read.data) for context in range(contexts)]
         weight_contrast, gain_contrast = self._accumulate(m, terms)
 
         answers = {
@@ -118,7 +123,7 @@ class Lane(wiring.Component):
 
     def _context(self, m: Module, context: int, weight, gain) -> Signal:
         """Multiplier, buses and gains of one context; returns its term of the contrast, at beat 5."""
-        formats, op, beats = self._formats, self.op, self.beats
+        formats, doing, beats = self._formats, self.doing, self.beats
         groups, bus = self._geometry.groups, formats.bus
 
         m.submodules[f"gains_{context}"] = own_gains = Memory(shape=formats.gain.width, depth=groups, init=[])
@@ -126,64 +131,59 @@ class Lane(wiring.Component):
         m.submodules[f"raw_b_{context}"] = raw_b = Memory(shape=bus.width, depth=groups, init=[])
         m.submodules[f"drive_{context}"] = drive = Memory(shape=bus.width, depth=2 * groups, init=[])
 
-        # Stage 1: addresses. A force or contrast takes the drive of the side opposite to the neuron's.
-        own_gain = own_gains.read_port()
-        bus_a, bus_b = raw_a.read_port(), raw_b.read_port()
-        opposite = drive.read_port()
-        uses_bus = (op == Op.GAIN) | (op == Op.CONTRAST_GAIN)
-        m.d.comb += [
-            own_gain.addr.eq(beats[1].group),
-            own_gain.en.eq(op == Op.GAIN),
-            bus_a.addr.eq(beats[1].group),
-            bus_a.en.eq(uses_bus),
-            bus_b.addr.eq(beats[1].group),
-            bus_b.en.eq(uses_bus),
-            opposite.addr.eq(Cat(~beats[1].side, beats[1].group)),
-            opposite.en.eq((op == Op.FORCE) | (op == Op.CONTRAST)),
-        ]
+        # Stage 1: what the pass does not use is 0, so that operands need no choice but an OR. A force or contrast takes
+        # the drive of the side opposite to the neuron's.
+        uses_a, uses_b = Signal(), Signal()  # at beat 1, by gains
+        m.d.sync += [uses_a.eq(doing.gain & ~beats[0].side), uses_b.eq(doing.gain & beats[0].side)]
+        group = beats[1].group
+        words = {}
+        for name, memory, address, used in (
+            ("own_gain", own_gains, group, doing.gain),
+            ("left_a", raw_a, group, doing.contrast_gain),
+            ("right_a", raw_a, group, uses_a),
+            ("right_b", raw_b, group, uses_b | doing.contrast_gain),
+            ("opposite", drive, Cat(~beats[1].side, group), doing.force | doing.contrast),
+        ):
+            read = memory.read_port(domain="comb")
+            words[name] = word = Signal(signed(len(read.data)), name=f"{name}_{context}")
+            m.d.comb += read.addr.eq(address)
+            m.d.sync += word.eq(Mux(used, read.data.as_signed(), 0))
         own_gain_write = own_gains.write_port()
         m.d.comb += [
             own_gain_write.addr.eq(beats[1].group),
             own_gain_write.data.eq(gain),
-            own_gain_write.en.eq(beats[1].valid & (op == Op.LOAD_GAIN) & self.context[context]),
+            own_gain_write.en.eq(beats[1].valid & doing.load_gain & self.context[context]),
         ]
 
         # Stage 2: operands; the gain's has room to be aligned, so that drives are rounded like buses. Stage 3: product.
         shift_project = formats.weight.fraction + formats.state.fraction - bus.fraction
         shift_gain = formats.gain.fraction
         left, right = Signal(signed(bus.width)), Signal(signed(bus.width))
-        state = self.states[context]
-        with m.Switch(op):
-            with m.Case(Op.PROJECT):
-                m.d.sync += [left.eq(weight.as_signed()), right.eq(state)]
-            with m.Case(Op.GAIN):
-                m.d.sync += left.eq(own_gain.data.as_signed() << shift_project - shift_gain)
-                m.d.sync += right.eq(Mux(beats[2].side, bus_b.data, bus_a.data).as_signed())
-            with m.Case(Op.FORCE):
-                m.d.sync += [left.eq(weight.as_signed()), right.eq(opposite.data.as_signed())]
-            with m.Case(Op.CONTRAST):
-                m.d.sync += [left.eq(state), right.eq(opposite.data.as_signed())]
-            with m.Case(Op.CONTRAST_GAIN):
-                m.d.sync += [left.eq(bus_a.data.as_signed()), right.eq(bus_b.data.as_signed())]
+        own_gain = words["own_gain"] << shift_project - shift_gain
+        m.d.sync += [
+            left.eq(weight | own_gain | words["left_a"] | self.contrasted[context]),
+            right.eq(self.states[context] | words["right_a"] | words["right_b"] | words["opposite"]),
+        ]
         product = self.products[context]
         m.d.sync += product.eq(left * right)
 
         # Stage 4: accumulate, from the half that is added for rounding. Stage 5: saturate. Stage 6: onto the bus.
+        shift_weight = formats.state.fraction + bus.fraction - formats.contrast.fraction
+        shift_bus = 2 * bus.fraction - formats.gain_contrast.fraction
         sum_width = formats.weight.width + formats.state.width + self._geometry.neurons.bit_length()
         total = Signal(signed(sum_width))
-        value, clipped = Signal(signed(bus.width)), Signal()
-        projecting, driving = op == Op.PROJECT, op == Op.GAIN
-        with m.If(projecting | driving):
-            half = 1 << shift_project >> 1
-            m.d.sync += total.eq(Mux(beats[4].first | driving, half, total) + product)
-            bounded, over = saturate(total >> shift_project, bus)
-            ready = beats[5].valid & (beats[5].last | driving)
-            m.d.sync += [value.eq(bounded), clipped.eq(over & ready & self.active[context])]
-        with m.Else():
-            m.d.sync += clipped.eq(0)
+        starts = Signal(init=1)  # at beat 4
+        m.d.sync += starts.eq(beats[3].first | ~doing.project)
+        half = Mux(doing.contrast, 1 << shift_weight >> 1, 1 << shift_project >> 1)
+        half = Mux(doing.contrast_gain, 1 << shift_bus >> 1, half)
+        m.d.sync += total.eq(Mux(starts, half, total) + product)
+        value, clipped, ready = Signal(signed(bus.width)), Signal(), Signal()  # ready is at beat 5
+        m.d.sync += ready.eq(beats[4].valid & ((beats[4].last & doing.project) | doing.gain))
+        bounded, over = saturate(total >> shift_project, bus)
+        m.d.sync += [value.eq(bounded), clipped.eq(over & ready & self.active[context])]
         m.d.comb += self.clips[context].eq(clipped)
         a_write, b_write, drive_write = raw_a.write_port(), raw_b.write_port(), drive.write_port()
-        projected = beats[6].valid & beats[6].last & projecting
+        projected = beats[6].valid & beats[6].last & doing.project
         m.d.comb += [
             a_write.addr.eq(beats[6].group),
             a_write.data.eq(value),
@@ -193,53 +193,49 @@ class Lane(wiring.Component):
             b_write.en.eq(projected & beats[6].side),
             drive_write.addr.eq(Cat(beats[6].side, beats[6].group)),
             drive_write.data.eq(value),
-            drive_write.en.eq(beats[6].valid & driving),
+            drive_write.en.eq(beats[6].valid & doing.gain),
         ]
 
-        # Contrast, stage 4: round, mask contexts without a sample.
-        term = Signal(signed(formats.contrast.width))
-        shift_weight = formats.state.fraction + bus.fraction - formats.contrast.fraction
-        shift_bus = 2 * bus.fraction - formats.gain_contrast.fraction
-        with m.If((op == Op.CONTRAST) | (op == Op.CONTRAST_GAIN)):
-            alone = op == Op.CONTRAST_GAIN
-            exact = product + Mux(alone, 1 << shift_bus >> 1, 1 << shift_weight >> 1)
-            counted = self.active[context] & (~alone | self.context[context])
-            m.d.sync += term.eq(Mux(counted, Mux(alone, exact >> shift_bus, exact >> shift_weight), 0))
-        return term
+        # Contrast, rounded by now; contexts without a sample are masked.
+        counts_weight, counts_gain = Signal(), Signal()
+        m.d.sync += [
+            counts_weight.eq(doing.contrast & self.active[context]),
+            counts_gain.eq(doing.contrast_gain & self.active[context] & self.context[context]),
+        ]
+        term = Mux(counts_weight, total >> shift_weight, 0) | Mux(counts_gain, total >> shift_bus, 0)
+        return term[: formats.contrast.width].as_signed()
 
     def _accumulate(self, m: Module, terms: list) -> list:
-        """Both contrast memories: read at stage 4, held at 5, added to at 6, written at 7. Returns what hosts read."""
-        geometry, op, beats = self._geometry, self.op, self.beats
+        """Both contrast memories: read three stages before they are written. Returns what hosts read."""
+        geometry, doing, beats = self._geometry, self.doing, self.beats
         width = self._formats.contrast.width
-        total, held, result = (Signal(signed(width), name=name) for name in ("contrast_total", "held", "result"))
-        alone = op == Op.CONTRAST_GAIN
+        held, result = Signal(signed(width)), Signal(signed(width))
+        total = adder_tree(m, terms, halvings(len(terms)), "contrast", width)
         weight_read = self._contrast_memory(
-            m, "weight_contrast", geometry.rows, beats[4].row, beats[7].row, op == Op.CONTRAST, result, Const(0)
+            m, "weight_contrast", geometry.rows, [beat.row for beat in beats], doing.contrast, result, Const(0)
         )
         gain_read = self._contrast_memory(
             m,
             "gain_contrast",
             geometry.levels * geometry.groups,
-            Cat(beats[4].group, self.level),
-            Cat(beats[7].group, self.level),
-            alone,
+            [Cat(beat.group, self.level) for beat in beats],
+            doing.contrast_gain,
             result,
-            op == Op.CLEAR,
+            doing.clear,
         )
-        m.d.sync += total.eq(sum(terms[1:], terms[0]))
         # To subtract, add to the complement and write the complement of that: one adder serves both signs.
-        m.d.sync += held.eq(Mux(alone, gain_read, Mux(self.fresh, 0, weight_read)) ^ self.negate.replicate(width))
-        m.d.sync += result.eq(held + total)
+        before = Mux(doing.contrast_gain, gain_read, Mux(self.fresh, 0, weight_read))
+        m.d.sync += [held.eq(before ^ self.negate.replicate(width)), result.eq(held + total)]
         return [weight_read, gain_read]
 
-    def _contrast_memory(self, m, space: str, depth: int, source, target, uses, result, clearing):
+    def _contrast_memory(self, m, space: str, depth: int, addresses: list, uses, result, clearing):
         m.submodules[space] = memory = Memory(shape=self._formats.contrast.width, depth=depth, init=[])
         read, write = memory.read_port(), memory.write_port()
         m.d.comb += [
-            read.addr.eq(Mux(self.port.busy, source, self.port.row)),
+            read.addr.eq(Mux(self.port.busy, addresses[-4], self.port.row)),
             read.en.eq(~self.port.busy | uses),
-            write.addr.eq(target),
+            write.addr.eq(addresses[-1]),
             write.data.eq(Mux(clearing, 0, result ^ self.negate.replicate(len(result)))),
-            write.en.eq(self.beats[7].valid & (uses | clearing)),
+            write.en.eq(self.beats[-1].valid & (uses | clearing)),
         ]
         return read.data.as_signed()

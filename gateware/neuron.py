@@ -7,10 +7,11 @@ from amaranth.lib.wiring import In, Out
 
 from ..substrate.formats import Formats
 from ..substrate.geometry import Geometry
+from ..substrate.protocol import SPACES
 from .arithmetic import clip, round_shift, saturate
 from .hostport import SpacePort
 from .noise import NoiseGenerator
-from .passes import Bank, Beat, Op, Phase
+from .passes import Bank, Beat, Doing, Phase
 
 __all__ = ["NeuronUnit", "force_stage", "tree_radices"]
 
@@ -41,7 +42,7 @@ class NeuronUnit(wiring.Component):
 
     Attributes
     ----------
-    op, bank, phase
+    doing, bank, phase
         What the pass does, where it reads states from, and in which phase it is.
     selected, active
         Whether loads are for this context, and whether it holds a sample.
@@ -61,6 +62,8 @@ class NeuronUnit(wiring.Component):
         Start the noise stream of a sample and phase; mix it.
     state
         State of the neuron of beat 2.
+    projected, contrasted
+        The same in project passes, and in contrast passes; else 0.
     force_size, force_clips
         |F| in state steps, and saturations of its terms, one beat after :func:`force_stage`; 0 where no neuron of an
         active context moves.
@@ -68,8 +71,6 @@ class NeuronUnit(wiring.Component):
         Whether such a neuron meets its rail, three beats after.
     port
         Host access to the stored states.
-    stored, stored_free
-        What the host reads.
     """
 
     def __init__(self, geometry: Geometry, formats: Formats) -> None:
@@ -78,7 +79,7 @@ class NeuronUnit(wiring.Component):
         product = formats.weight.width + formats.bus.width + (geometry.lanes - 1).bit_length()
         super().__init__(
             {
-                "op": In(Op),
+                "doing": In(Doing),
                 "bank": In(Bank),
                 "phase": In(Phase),
                 "selected": In(1),
@@ -96,19 +97,19 @@ class NeuronUnit(wiring.Component):
                 "seed": In(64),
                 "sample": In(9),
                 "state": Out(signed(formats.state.width)),
+                "projected": Out(signed(formats.state.width)),
+                "contrasted": Out(signed(formats.state.width)),
                 "force_size": Out(40),
                 "force_clips": Out(2),
                 "state_clip": Out(1),
                 "port": In(SpacePort()),
-                "stored": Out(signed(formats.stored.width)),
-                "stored_free": Out(signed(formats.stored.width)),
             }
         )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        formats, beats, op = self._formats, self.beats, self.op
-        moving = op == Op.FORCE
+        formats, beats, doing = self._formats, self.beats, self.doing
+        moving = doing.force
 
         moved, free_read, state_read = self._states(m)
         stored = Signal(signed(formats.stored.width))
@@ -117,7 +118,13 @@ class NeuronUnit(wiring.Component):
                 m.d.comb += stored.eq(state_read.data)
             with m.Case(Bank.FREE):
                 m.d.comb += stored.eq(free_read.data)
-        m.d.sync += self.state.eq(round_shift(stored, formats.guard))
+        rounded = Signal.like(self.state)
+        m.d.comb += rounded.eq(round_shift(stored, formats.guard))
+        m.d.sync += [
+            self.state.eq(rounded),
+            self.projected.eq(Mux(doing.project, rounded, 0)),
+            self.contrasted.eq(Mux(doing.contrast, rounded, 0)),
+        ]
 
         bias, target = self._site(m)
 
@@ -137,7 +144,7 @@ class NeuronUnit(wiring.Component):
 
     def _states(self, m: Module):
         """Both banks of states. A free phase writes both, so that the nudged phases find its end in the second."""
-        formats, beats, op = self._formats, self.beats, self.op
+        formats, beats, doing = self._formats, self.beats, self.doing
         depth = self._geometry.neurons
         m.submodules.states = states = Memory(shape=signed(formats.stored.width), depth=depth, init=[])
         m.submodules.free_states = free_states = Memory(shape=signed(formats.stored.width), depth=depth, init=[])
@@ -147,12 +154,13 @@ class NeuronUnit(wiring.Component):
                 read.addr.eq(Mux(self.port.busy, beats[0].neuron, self.port.row)),
                 read.en.eq(1),
             ]
-        m.d.comb += [self.stored.eq(state_read.data), self.stored_free.eq(free_read.data)]
+        free = self.port.space == SPACES["free_states"].code
+        m.d.sync += self.port.read_data.eq(Mux(free, free_read.data, state_read.data))
 
         moved = Signal(signed(formats.stored.width))
-        loading = op == Op.LOAD_STATE
+        loading = doing.load_state
         done = beats[self._force + 3]
-        move = (op == Op.FORCE) & done.valid & done.last
+        move = doing.force & done.valid & done.last
         write = (loading & self.selected & beats[1].valid) | move
         for memory, enabled in ((states, Const(1)), (free_states, loading | (self.phase == Phase.FREE))):
             port = memory.write_port()
@@ -167,18 +175,18 @@ class NeuronUnit(wiring.Component):
         """Bias of the context's sample at the beat three before the force's, and target at beat 1."""
         formats, beats, depth = self._formats, self.beats, self._geometry.neurons
         values = []
-        for name, fixed, op, stage in (
-            ("biases", formats.site, Op.LOAD_BIAS, self._force - 4),
-            ("targets", formats.state, Op.LOAD_TARGET, 0),
+        for name, fixed, loading, stage in (
+            ("biases", formats.site, self.doing.load_bias, self._force - 4),
+            ("targets", formats.state, self.doing.load_target, 0),
         ):
             m.submodules[name] = memory = Memory(shape=signed(fixed.width), depth=depth, init=[])
             read, write = memory.read_port(), memory.write_port()
             m.d.comb += [
                 read.addr.eq(beats[stage].neuron),
-                read.en.eq(self.op == Op.FORCE),
+                read.en.eq(self.doing.force),
                 write.addr.eq(beats[1].neuron),
                 write.data.eq(self.word),
-                write.en.eq((self.op == op) & self.selected & beats[1].valid),
+                write.en.eq(loading & self.selected & beats[1].valid),
             ]
             values.append(read.data)
         return values
@@ -247,10 +255,12 @@ class NeuronUnit(wiring.Component):
 
         # Force: the leak, ready at stage 8, waits for the push.
         force = stage(signed(43), "force", pushed - delay(leak_8, f - 9, "leak"))
-        last = beats[f + 1].valid & beats[f + 1].last & self.active
-        sized = stage(40, "sized", Mux(force < 0, -force, force) >> formats.guard)
-        clips = stage(2, "clips", slope_clip + miss_clip)
-        m.d.comb += [self.force_size.eq(Mux(last, sized, 0)), self.force_clips.eq(Mux(last, clips, 0))]
+        last = Signal()  # of f
+        m.d.sync += last.eq(beats[f - 1].valid & beats[f - 1].last & self.active)
+        m.d.sync += [
+            self.force_size.eq(Mux(last, Mux(force < 0, -force, force) >> formats.guard, 0)),
+            self.force_clips.eq(Mux(last, slope_clip + miss_clip, 0)),
+        ]
 
         # Noise: the word is taken three stages before.
         noise_0 = stage(signed(xi.shape().width + formats.amplitude.width), "noise_0", xi * self.amplitude)

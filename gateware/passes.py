@@ -4,7 +4,7 @@ from amaranth.lib import data, enum
 
 from ..substrate.geometry import Geometry
 
-__all__ = ["Bank", "Beat", "Op", "Order", "Phase"]
+__all__ = ["Bank", "Beat", "Doing", "Op", "Order", "Phase"]
 
 
 class Op(enum.Enum, shape=4):
@@ -37,6 +37,10 @@ class Op(enum.Enum, shape=4):
     """Take targets from the sample buffer into one context."""
     OUTPUT = 13
     """Copy the output module's states of one context to the output buffer."""
+
+
+Doing = data.StructLayout({op.name.lower(): 1 for op in Op})
+"""An :class:`Op` with a bit for each: what the datapath sees, so that it has nothing to decode."""
 
 
 class Order(enum.Enum, shape=3):

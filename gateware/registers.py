@@ -1,6 +1,6 @@
 """Register file: the ``registers`` space, made from the one definition in :mod:`equipoise.substrate.protocol`."""
 
-from amaranth.hdl import Module
+from amaranth.hdl import Module, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -8,6 +8,9 @@ from ..substrate.protocol import REGISTERS, SPACES, Access
 from .hostport import SpacePort
 
 __all__ = ["Registers"]
+
+_PART_BITS = 3
+_PART = 1 << _PART_BITS
 
 
 class Registers(wiring.Component):
@@ -30,12 +33,21 @@ class Registers(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         port = self.port
-        with m.Switch(port.row):
-            for row, register in enumerate(REGISTERS):
-                value = getattr(self, register.name)
-                with m.Case(row):
-                    m.d.sync += port.read_data.eq(value)
-                    if register.access is Access.READ_WRITE:
-                        with m.If(port.write & (port.space == SPACES["registers"].code)):
-                            m.d.sync += value.eq(port.write_data)
+        row = port.row[: (len(REGISTERS) - 1).bit_length()]
+        writing = port.write & (port.space == SPACES["registers"].code)
+        parts = []  # of few registers each: which of them is read is known a cycle later
+        for first in range(0, len(REGISTERS), _PART):
+            parts.append(part := Signal(32, name=f"part_{first}"))
+            with m.Switch(row[:_PART_BITS]):
+                for number, register in enumerate(REGISTERS[first : first + _PART]):
+                    value = getattr(self, register.name)
+                    with m.Case(number):
+                        m.d.sync += part.eq(value)
+                        if register.access is Access.READ_WRITE:
+                            with m.If(writing & (row[_PART_BITS:] == first // _PART)):
+                                m.d.sync += value.eq(port.write_data)
+        with m.Switch(row[_PART_BITS:]):
+            for number, part in enumerate(parts):
+                with m.Case(number):
+                    m.d.sync += port.read_data.eq(part)
         return m

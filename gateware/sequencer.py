@@ -6,9 +6,10 @@ from amaranth.lib.wiring import In, Out
 
 from ..substrate.geometry import Geometry
 from ..substrate.protocol import Mode
+from .lane import contrast_stage
 from .neuron import force_stage
-from .passes import Bank, Op, Order, Phase
-from .walker import WalkerCommand
+from .passes import Bank, Doing, Op, Order, Phase
+from .walker import WalkerCommand, order_bits
 
 __all__ = ["Sequencer"]
 
@@ -16,8 +17,6 @@ __all__ = ["Sequencer"]
 # which its kind of beat writes (see core.py and lane.py; for moving neurons, neuron.py).
 DRAIN_LOAD = 3
 DRAIN_BUS = 6
-DRAIN_CONTRAST = 7
-
 WARM_UP = 64
 """Steps that mix the noise generator's state before its first word is used."""
 
@@ -41,7 +40,7 @@ class Sequencer(wiring.Component):
         Registers of the run; ``noisy`` is whether the noise amplitude is not 0.
     go, command, done
         Of the walker.
-    op, bank, phase, negate, fresh
+    doing, bank, phase, negate, fresh
         What the pass under way does: see :mod:`.passes` and :class:`.lane.Lane`.
     level
         Level to be cleared, in a clearing pass.
@@ -76,7 +75,7 @@ class Sequencer(wiring.Component):
                 "go": Out(1),
                 "command": Out(WalkerCommand),
                 "done": In(1),
-                "op": Out(Op),
+                "doing": Out(Doing),
                 "bank": Out(Bank),
                 "phase": Out(Phase),
                 "negate": Out(1),
@@ -98,30 +97,36 @@ class Sequencer(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         contexts, done = self._geometry.contexts, self.done
-        drain_move = force_stage(self._geometry.lanes) + 3
+        drain_contrast, drain_move = contrast_stage(contexts), force_stage(self._geometry.lanes) + 3
         step = Signal(16)
         warm = Signal(range(WARM_UP))
         remaining = Signal(9)
         m.d.comb += remaining.eq(self.batch - self.sample)
         for context in range(contexts):
-            m.d.comb += self.active[context].eq(remaining > context)
+            m.d.sync += self.active[context].eq(remaining > context)
         last_context = Signal()
-        m.d.comb += last_context.eq((self.context << 1)[:contexts] & self.active == 0)
+        more_samples = Signal()
+        m.d.sync += [
+            last_context.eq((self.context << 1)[:contexts] & self.active == 0),
+            more_samples.eq(remaining > contexts),
+        ]
         next_context = self.context.rotate_left(1)
         first_step = Signal()
         steps = Mux(self.phase == Phase.FREE, self.free_steps, self.nudged_steps)
-        m.d.comb += [first_step.eq(step == 0), self.last_step.eq(step + 1 == steps)]
+        m.d.sync += [first_step.eq(step == 0), self.last_step.eq(step + 1 == steps)]
 
         # What a pass is, is registered on its way to the datapath; so each begins two cycles after the last is done.
         going, op, bank = Signal(), Signal(Op), Signal(Bank)
         command = Signal(WalkerCommand)
-        m.d.sync += [self.go.eq(going & ~done), self.op.eq(op), self.bank.eq(bank), self.command.eq(command)]
+        m.d.sync += [self.go.eq(going & ~done), self.bank.eq(bank), self.command.eq(command)]
+        m.d.sync += [getattr(self.doing, each.name.lower()).eq(op == each) for each in Op]
 
         def walk(kind: Op, order: Order, drain: int, count=None, **modules: int) -> None:
             """Have the walker stream one pass, until ``done``."""
             if count is not None:
                 m.d.comb += [command.last.eq(count - 1), command.empty.eq(count == 0)]
-            m.d.comb += [going.eq(1), op.eq(kind), command.order.eq(order), command.drain.eq(drain)]
+            m.d.comb += [going.eq(1), op.eq(kind), command.drain.eq(drain)]
+            m.d.comb += [getattr(command, name).eq(value) for name, value in order_bits(order).items()]
             m.d.comb += [getattr(command, name).eq(value) for name, value in modules.items()]
 
         def for_each_context(state: str, then) -> None:
@@ -142,7 +147,7 @@ class Sequencer(wiring.Component):
 
         def finish_group() -> None:
             m.d.sync += self.sample.eq(self.sample + contexts)
-            with m.If(remaining > contexts):
+            with m.If(more_samples):
                 m.d.comb += self.next_sample.eq(1)
                 m.next = "LOAD LEVEL"
             with m.Else():
@@ -158,7 +163,7 @@ class Sequencer(wiring.Component):
             with m.State("IDLE"), m.If(self.start):
                 m.d.comb += self.first_sample.eq(1)
                 m.d.sync += [self.sample.eq(0), self.context.eq(1), self.level.eq(0), self.fresh.eq(1)]
-                m.d.sync += self.busy.eq(1)
+                m.d.sync += [self.negate.eq(0), self.busy.eq(1)]
                 with m.If(self.mode == Mode.FREE):
                     m.next = "LOAD LEVEL"
                 with m.Else():
@@ -166,7 +171,7 @@ class Sequencer(wiring.Component):
 
             with m.State("CLEAR"):
                 count = Mux(self.groups > self.neurons, self.groups, self.neurons)
-                walk(Op.CLEAR, Order.LINEAR, DRAIN_CONTRAST, count=count)
+                walk(Op.CLEAR, Order.LINEAR, drain_contrast, count=count)
                 with m.If(done):
                     m.d.sync += self.level.eq(self.level + 1)
                     with m.If(self.level + 1 == self.levels):
@@ -271,19 +276,19 @@ class Sequencer(wiring.Component):
                 with m.If(done):
                     m.next = "CONTRAST WEIGHTS"
             with m.State("CONTRAST WEIGHTS"):
-                walk(Op.CONTRAST, Order.ENDS_NEURONS, DRAIN_CONTRAST, free=1, clamped=1, opposite_clamped=1)
+                walk(Op.CONTRAST, Order.ENDS_NEURONS, drain_contrast, free=1, clamped=1, opposite_clamped=1)
                 with m.If(done):
                     m.d.sync += self.fresh.eq(0)
                     m.next = "CONTRAST GAINS"
             with m.State("CONTRAST GAINS"):
-                walk(Op.CONTRAST_GAIN, Order.LINEAR, DRAIN_CONTRAST, count=self.groups)
+                walk(Op.CONTRAST_GAIN, Order.LINEAR, drain_contrast, count=self.groups)
 
                 def gained() -> None:
                     m.next = "CONTRAST BIASES"
 
                 for_each_context("CONTRAST GAINS", gained)
             with m.State("CONTRAST BIASES"):
-                walk(Op.CONTRAST_BIAS, Order.LINEAR, DRAIN_CONTRAST, count=self.neurons)
+                walk(Op.CONTRAST_BIAS, Order.LINEAR, drain_contrast, count=self.neurons)
 
                 def contrasted() -> None:
                     with m.Switch(self.phase):

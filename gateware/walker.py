@@ -10,7 +10,7 @@ from ..substrate.protocol import SPACES
 from .hostport import SpacePort
 from .passes import Beat, Order
 
-__all__ = ["EndEntry", "ModuleEntry", "Walker", "WalkerCommand"]
+__all__ = ["EndEntry", "ModuleEntry", "Walker", "WalkerCommand", "order_bits"]
 
 ModuleEntry = data.StructLayout(
     {"base": 16, "count": 16, "first_end": 16, "ends": 14, "clamped": 1, "output": 1},
@@ -22,7 +22,11 @@ EndEntry = data.StructLayout({"row": 16, "group": 14, "side": 1, "opposite_clamp
 
 WalkerCommand = data.StructLayout(
     {
-        "order": Order,
+        "linear": 1,
+        "over_ends": 1,
+        "over_neurons": 1,
+        "one_end": 1,
+        "neuron_major": 1,
         "last": 13,
         "empty": 1,
         "clamped": 1,
@@ -32,9 +36,24 @@ WalkerCommand = data.StructLayout(
         "drain": 5,
     }
 )
-"""What to walk: 0 to ``last`` for the linear order, or nothing if ``empty``; else modules that are ``clamped``,
-``free``, or ``output`` (any that is set), their ends whose opposite module is free or, if ``opposite_clamped``, any;
-and how many cycles to wait at the end until the pipeline has drained."""
+"""What to walk, in the order that :func:`order_bits` tells: 0 to ``last`` if linear, or nothing if ``empty``; else
+modules that are ``clamped``, ``free``, or ``output`` (any that is set), their ends whose opposite module is free or, if
+``opposite_clamped``, any; and how many cycles to wait at the end until the pipeline has drained."""
+
+
+def order_bits(order: Order) -> dict[str, bool]:
+    """An order as the walker looks at it.
+
+    Whether it is linear; whether modules without ends, and ends, are passed over; whether neurons are walked; whether
+    ends are not; whether each neuron has its ends walked, and not each end its neurons.
+    """
+    return {
+        "linear": order is Order.LINEAR,
+        "over_ends": order in (Order.ENDS, Order.ENDS_NEURONS),
+        "over_neurons": order is not Order.ENDS,
+        "one_end": order is Order.NEURONS,
+        "neuron_major": order is Order.NEURONS_ENDS,
+    }
 
 
 class Walker(wiring.Component):
@@ -105,21 +124,15 @@ class Walker(wiring.Component):
                 index.eq(0),
             ]
 
-        linear = command.order == Order.LINEAR
-        over_ends = Signal()
-        over_neurons = Signal()
-        m.d.comb += [
-            over_ends.eq((command.order == Order.ENDS) | (command.order == Order.ENDS_NEURONS)),
-            over_neurons.eq(command.order != Order.ENDS),
-        ]
+        linear, over_ends, neuron_major = command.linear, command.over_ends, command.neuron_major
         wanted = (entry.clamped & command.clamped) | (~entry.clamped & command.free) | (entry.output & command.output)
         skip_module = ~wanted | (over_ends & no_ends)
         skip_end = over_ends & here.opposite_clamped & ~command.opposite_clamped
         last_index = Signal()
         last_end = Signal()
         m.d.comb += [
-            last_index.eq(~over_neurons | (index == Mux(linear, command.last, last_of_entry))),
-            last_end.eq((command.order == Order.NEURONS) | no_ends | (end == last_end_of_entry)),
+            last_index.eq(~command.over_neurons | (index == Mux(linear, command.last, last_of_entry))),
+            last_end.eq(command.one_end | no_ends | (end == last_end_of_entry)),
         ]
 
         emit = Signal()
@@ -145,7 +158,7 @@ class Walker(wiring.Component):
                 m.d.comb += leave.eq(last_end)
             with m.Else():
                 m.d.comb += [emit.eq(1), leave.eq(last_index & last_end)]
-                with m.If(command.order == Order.NEURONS_ENDS):
+                with m.If(neuron_major):
                     m.d.sync += [
                         end.eq(Mux(last_end, 0, end + 1)),
                         place.eq(Mux(last_end, entry.first_end, place + 1)),
@@ -163,7 +176,6 @@ class Walker(wiring.Component):
             with m.If(finish):
                 m.d.sync += draining.eq(1)
 
-        neuron_major = command.order == Order.NEURONS_ENDS
         m.d.sync += self.beat.valid.eq(emit)
         # Between beats, what they carry does not matter.
         m.d.sync += [

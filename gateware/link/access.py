@@ -71,14 +71,16 @@ class SpaceTable(wiring.Component):
                         self.rows.eq(min(space.rows(self._geometry), _ROWS)),
                     ]
             with m.Default():
-                m.d.sync += self.known.eq(0)
+                # The rest does not matter; told so, no register needs to know whether to hold.
+                m.d.sync += [getattr(self, name).eq(0) for name in ("known", "writable", "wide")]
+                m.d.sync += [getattr(self, name).eq(0) for name in ("across", "row_bytes", "rows")]
         return m
 
 
 class SpaceAccess(wiring.Component):
     """Walks through the words of some rows, reading them into bytes, or writing bytes into them.
 
-    A byte a cycle where words have 4 bytes; for words of 2 bytes, a read takes 2 cycles a byte. The next word is read
+    A read takes 5 cycles a word, and at least a cycle a byte; a write takes a cycle a byte. The next word is read
     while the bytes of the last one go out.
 
     Attributes

@@ -77,7 +77,7 @@ class CommandProcessor(wiring.Component):
         nonce = Signal(8 * _NONCE_BYTES)
         expected = Signal(16)
         behind = Signal(16)
-        m.d.comb += behind.eq(expected - header.sequence)
+        m.d.sync += behind.eq(expected - header.sequence)
 
         # The request at hand.
         repeated = Signal()
@@ -88,6 +88,8 @@ class CommandProcessor(wiring.Component):
         space, row, rows_asked = arguments[:8], arguments[8:24], arguments[24:40]
         count = Signal(16)  # rows
         remaining = Signal(range(MAX_PAYLOAD + 1))  # bytes of rows not yet counted
+        past = Signal()  # a row is beyond the last
+        m.d.sync += past.eq(row + count > table.rows)
 
         reading = header.operation == Operation.READ
         m.d.comb += [
@@ -123,27 +125,31 @@ class CommandProcessor(wiring.Component):
                 m.next = state
 
         with m.FSM():
+            # How far the request is behind is known a cycle after it is there.
+            with m.State("IDLE"), m.If(self.request.valid):
+                m.next = "JUDGE"
             with m.State("JUDGE"):
                 m.d.sync += index.eq(0)
-                with m.If(self.request.valid):
-                    with m.If((header.version < OLDEST) | (header.version > VERSION)):
-                        answer(Status.BAD_VERSION)
-                    with m.Elif(header.operation == Operation.HELLO):
-                        with m.If(length == _NONCE_BYTES):
-                            m.next = "ARGUMENTS"
-                        with m.Else():
-                            answer(Status.BAD_LENGTH)
-                    with m.Elif(~running):
-                        answer(Status.NO_SESSION)
-                    with m.Elif(behind[15]):
-                        answer(Status.OUT_OF_ORDER, _Payload.EXPECTED)
+                with m.If((header.version < OLDEST) | (header.version > VERSION)):
+                    answer(Status.BAD_VERSION)
+                with m.Elif(header.operation == Operation.HELLO):
+                    with m.If(length == _NONCE_BYTES):
+                        m.next = "ARGUMENTS"
                     with m.Else():
-                        m.d.sync += repeated.eq(behind != 0)
-                        with m.If(behind == 0):
-                            m.d.sync += expected.eq(expected + 1)
-                        with m.Else():
-                            m.d.sync += self.replays.eq(self.replays + 1)
-                        m.next = "DISPATCH"
+                        answer(Status.BAD_LENGTH)
+                with m.Elif(~running):
+                    answer(Status.NO_SESSION)
+                with m.Elif(behind[15]):
+                    answer(Status.OUT_OF_ORDER, _Payload.EXPECTED)
+                with m.Else():
+                    m.d.sync += repeated.eq(behind != 0)
+                    m.next = "RECORD"
+            with m.State("RECORD"):
+                with m.If(repeated):
+                    m.d.sync += self.replays.eq(self.replays + 1)
+                with m.Else():
+                    m.d.sync += expected.eq(expected + 1)
+                m.next = "DISPATCH"
 
             with m.State("DISPATCH"), m.Switch(header.operation):
                 with m.Case(Operation.ECHO):
@@ -193,7 +199,7 @@ class CommandProcessor(wiring.Component):
                     answer(Status.OK, _Payload.GREETING)
                 with m.Case(Operation.READ):
                     m.d.sync += count.eq(rows_asked)
-                    m.next = "CHECK ROWS"
+                    m.next = "ADD ROWS"
                 with m.Default():
                     m.d.sync += [count.eq(0), remaining.eq(length - WRITE_REQUEST.size)]
                     m.next = "COUNT ROWS"
@@ -201,13 +207,15 @@ class CommandProcessor(wiring.Component):
                 with m.If(~table.known | ~table.writable):
                     answer(Status.BAD_ADDRESS)
                 with m.Elif(remaining == 0):
-                    m.next = "CHECK ROWS"
+                    m.next = "ADD ROWS"
                 with m.Elif(remaining < table.row_bytes):
                     answer(Status.BAD_LENGTH)
                 with m.Else():
                     m.d.sync += [count.eq(count + 1), remaining.eq(remaining - table.row_bytes)]
+            with m.State("ADD ROWS"):
+                m.next = "CHECK ROWS"
             with m.State("CHECK ROWS"):
-                with m.If(~table.known | (row + count > table.rows)):
+                with m.If(~table.known | past):
                     answer(Status.BAD_ADDRESS)
                 with m.Elif(reading):
                     m.d.comb += access.start.eq(count != 0)
@@ -240,7 +248,7 @@ class CommandProcessor(wiring.Component):
                 self._carry(m, content, index, expected, access.sink)
             with m.State("DONE"):
                 m.d.comb += self.request.ready.eq(1)
-                m.next = "JUDGE"
+                m.next = "IDLE"
         return m
 
     def _carry(self, m: Module, content, index, expected, rows) -> None:

@@ -122,7 +122,7 @@ class FrameReceiver(wiring.Component):
 
 
 class FrameSender(wiring.Component):
-    """Makes frames of a header and a payload of any length: a byte a cycle.
+    """Makes frames of a header and a payload of any length: a byte a cycle, and one cycle between payload and CRC.
 
     Attributes
     ----------
@@ -143,7 +143,11 @@ class FrameSender(wiring.Component):
         answer, payload, plain = self.answer, self.payload, self.plain
         m.submodules.crc = crc = CRC32_ETHERNET(data_width=8).create()
         sent = plain.valid & plain.ready
-        m.d.comb += crc.data.eq(plain.p.data)
+        # The CRC follows a byte behind.
+        covered = Signal()
+        crc_data, crc_valid = Signal(8), Signal()
+        m.d.sync += [crc_data.eq(plain.p.data), crc_valid.eq(sent & covered)]
+        m.d.comb += [crc.data.eq(crc_data), crc.valid.eq(crc_valid)]
 
         index = Signal(range(max(HEADER.size, _CRC_BYTES)))
         with m.FSM():
@@ -153,23 +157,25 @@ class FrameSender(wiring.Component):
                     plain.valid.eq(answer.valid),
                     plain.p.data.eq(answer.p.header.as_value().word_select(index, 8)),
                     answer.ready.eq(plain.ready & last),
-                    crc.valid.eq(sent),
+                    covered.eq(1),
                 ]
                 with m.If(sent):
                     m.d.sync += index.eq(Mux(last, 0, index + 1))
                     with m.If(last):
                         m.next = "PAYLOAD"
                         with m.If(answer.p.empty):
-                            m.next = "CRC"
+                            m.next = "CATCH UP"
             with m.State("PAYLOAD"):
                 m.d.comb += [
                     plain.valid.eq(payload.valid),
                     plain.p.data.eq(payload.p.data),
                     payload.ready.eq(plain.ready),
-                    crc.valid.eq(sent),
+                    covered.eq(1),
                 ]
                 with m.If(sent & payload.p.last):
-                    m.next = "CRC"
+                    m.next = "CATCH UP"
+            with m.State("CATCH UP"):
+                m.next = "CRC"
             with m.State("CRC"):
                 last = index == _CRC_BYTES - 1
                 m.d.comb += [

@@ -1,6 +1,6 @@
 """Link: everything between the bytes of a wire and the host port."""
 
-from amaranth.hdl import Module
+from amaranth.hdl import Module, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.fifo import SyncFIFO, SyncFIFOBuffered
 from amaranth.lib.wiring import In, Out, connect, flipped
@@ -66,7 +66,13 @@ class Link(wiring.Component):
         m.submodules.sender = sender = FrameSender()
         m.submodules.encoder = encoder = CobsEncoder()
         connect(m, flipped(self.rx), buffer.w_stream)
-        connect(m, buffer.r_stream, decoder.encoded)
+        # The memory is too slow for what the decoder does with its bytes.
+        m.d.comb += buffer.r_stream.ready.eq(~decoder.encoded.valid | decoder.encoded.ready)
+        encoded = Signal(decoder.encoded.payload.shape())
+        encoded_valid = Signal()
+        with m.If(buffer.r_stream.ready):
+            m.d.sync += [encoded.eq(buffer.r_stream.payload), encoded_valid.eq(buffer.r_stream.valid)]
+        m.d.comb += [decoder.encoded.payload.eq(encoded), decoder.encoded.valid.eq(encoded_valid)]
         connect(m, decoder.plain, receiver.plain)
         connect(m, receiver.request, processor.request)
         connect(m, receiver.payload, processor.payload)
