@@ -2,9 +2,9 @@
 
     python benchmarks/boards.py [BOARD[:GEOMETRY] ...]
 
-Builds each board named, with its own geometry or that given as for ``equipoise build`` (this takes from minutes to hours,
-unless it is in the cache), keeps its report, and writes the table anew from all reports kept. Timing that is not met is
-kept too, and the table says so.
+Builds each board named, with its own geometry or the one given as for ``equipoise build`` (this takes from minutes to
+hours, unless it is in the cache), keeps its report, and writes the table anew from all reports kept. Timing that is not
+met is kept too, and the table says so.
 """
 
 from __future__ import annotations
@@ -21,12 +21,16 @@ BUILDS = DOCS / "builds"
 HEADING = "## What was reached\n"
 
 
+def report(stage: str) -> None:
+    print(stage, flush=True)
+
+
 def main() -> None:
     for argument in sys.argv[1:]:
         name, _, text = argument.partition(":")
         board = find_board(name)
         geometry = parse_geometry(text, board.geometry)
-        build = build_bitstream(board, geometry, bench_network(), lambda stage: print(stage, flush=True))
+        build = build_bitstream(board, geometry, network=bench_network(), stage=report)
         BUILDS.mkdir(exist_ok=True)
         build.report.save(BUILDS / f"{board.name}-{geometry.lanes}x{geometry.contexts}.json")
     page = DOCS / "boards.md"
