@@ -1,9 +1,10 @@
 """Reports of the larger builds, kept in docs/builds, and the table of them in docs/boards.md.
 
-    python benchmarks/boards.py [BOARD ...]
+    python benchmarks/boards.py [BOARD[:GEOMETRY] ...]
 
-Builds each board named, with its own geometry (this takes from minutes to hours, unless it is in the cache), keeps its
-report, and writes the table anew from all reports kept. Timing that is not met is kept too, and the table says so.
+Builds each board named, with its own geometry or the one given as for ``equipoise build`` (this takes from minutes to
+hours, unless it is in the cache), keeps its report, and writes the table anew from all reports kept. Timing that is not
+met is kept too, and the table says so.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import sys
 from pathlib import Path
 
 from equipoise.gateware.boards import find_board
-from equipoise.gateware.build import BuildReport, build_bitstream
+from equipoise.gateware.build import BuildReport, build_bitstream, parse_geometry
 from equipoise.host.bench import bench_network
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -20,12 +21,18 @@ BUILDS = DOCS / "builds"
 HEADING = "## What was reached\n"
 
 
+def report(stage: str) -> None:
+    print(stage, flush=True)
+
+
 def main() -> None:
-    for name in sys.argv[1:]:
+    for argument in sys.argv[1:]:
+        name, _, text = argument.partition(":")
         board = find_board(name)
-        build = build_bitstream(board, network=bench_network(), stage=lambda stage: print(stage, flush=True))
+        geometry = parse_geometry(text, board.geometry)
+        build = build_bitstream(board, geometry, network=bench_network(), stage=report)
         BUILDS.mkdir(exist_ok=True)
-        build.report.save(BUILDS / f"{board.name}.json")
+        build.report.save(BUILDS / f"{board.name}-{geometry.lanes}x{geometry.contexts}.json")
     page = DOCS / "boards.md"
     before, heading, _ = page.read_text().partition(HEADING)
     page.write_text(before + heading + table([BuildReport.load(path) for path in sorted(BUILDS.glob("*.json"))]))

@@ -111,11 +111,10 @@ class Core(wiring.Component):
             walker.command.eq(sequencer.command),
             walker.modules.eq(registers.modules),
             sequencer.done.eq(walker.done),
-            samples.first.eq(sequencer.first_sample),
-            samples.next.eq(sequencer.next_sample),
             samples.record.eq(registers.record),
             samples.take.eq(valid & loads),
         ]
+        m.d.sync += [samples.first.eq(sequencer.first_sample), samples.next.eq(sequencer.next_sample)]
         # Registered: it changes between passes only.
         level = Signal(range(self._geometry.levels))
         choices = [Mux(doing.clear, sequencer.level, 0)]
@@ -300,15 +299,22 @@ class Core(wiring.Component):
                         m.d.sync += chosen.eq(value)
             return chosen
 
+        chosen_space = {}  # the space is there long before anything of it is read
+        for space in SPACES:
+            chosen_space[space] = Signal(name=f"is_{space}")
+            m.d.sync += chosen_space[space].eq(port.space == SPACES[space].code)
+
         def of_space(values: dict, name: str) -> Signal:
             chosen = Signal(signed(32), name=name)
-            with m.Switch(port.space):
-                for space, value in values.items():
-                    with m.Case(SPACES[space].code):
-                        m.d.sync += chosen.eq(value)
+            words = (Mux(chosen_space[space], value.as_signed(), 0) for space, value in values.items())
+            m.d.sync += chosen.eq(reduce(or_, words))
             return chosen
 
-        tables = {"sites": site_read.data, "biases": bias_read.data.as_signed(), "bias_contrast": bias_contrast}
+        tables = {
+            "sites": site_read.data.as_signed(),
+            "biases": bias_read.data.as_signed(),
+            "bias_contrast": bias_contrast,
+        }
         table = of_space(tables, "table")
         others = {
             "registers": registers.port.read_data,

@@ -116,16 +116,15 @@ class Sequencer(wiring.Component):
         m.d.sync += [first_step.eq(step == 0), self.last_step.eq(step + 1 == steps)]
 
         # What a pass is, is registered on its way to the datapath; so each begins two cycles after the last is done.
-        going, op, bank = Signal(), Signal(Op), Signal(Bank)
+        going, doing, bank = Signal(), Signal(Doing), Signal(Bank)
         command = Signal(WalkerCommand)
-        m.d.sync += [self.go.eq(going & ~done), self.bank.eq(bank), self.command.eq(command)]
-        m.d.sync += [getattr(self.doing, each.name.lower()).eq(op == each) for each in Op]
+        m.d.sync += [self.go.eq(going & ~done), self.doing.eq(doing), self.bank.eq(bank), self.command.eq(command)]
 
         def walk(kind: Op, order: Order, drain: int, count=None, **modules: int) -> None:
             """Have the walker stream one pass, until ``done``."""
             if count is not None:
                 m.d.comb += [command.last.eq(count - 1), command.empty.eq(count == 0)]
-            m.d.comb += [going.eq(1), op.eq(kind), command.drain.eq(drain)]
+            m.d.comb += [going.eq(1), getattr(doing, kind.name.lower()).eq(1), command.drain.eq(drain)]
             m.d.comb += [getattr(command, name).eq(value) for name, value in order_bits(order).items()]
             m.d.comb += [getattr(command, name).eq(value) for name, value in modules.items()]
 

@@ -189,10 +189,10 @@ class Walker(wiring.Component):
             self.beat.side.eq(here.side),
         ]
 
-        self._host(m, modules, ends, module_read, end_read)
+        self._host(m, modules, ends, module_read, end_read, next_module, place)
         return m
 
-    def _host(self, m, modules, ends, module_read, end_read) -> None:
+    def _host(self, m, modules, ends, module_read, end_read, next_module, place) -> None:
         """Let the host write both tables and read them back, while no walk is on."""
         port = self.port
         at_modules = port.space == SPACES["modules"].code
@@ -211,8 +211,9 @@ class Walker(wiring.Component):
         with m.If(port.write & at_modules & (port.word == 0)):
             m.d.sync += low.eq(port.write_data)
 
+        # The walk's own addresses serve the host, so that a walk waits for no choice. A run begins with a linear pass,
+        # at whose end they are where walks begin.
         with m.If(~port.busy):
-            m.d.comb += [module_read.addr.eq(port.row), end_read.addr.eq(port.row)]
-        whole, answer = module_read.data.as_value(), Signal(32)
-        m.d.sync += answer.eq(Mux(at_ends, end_read.data.as_value(), Mux(port.word[0], whole[32:], whole[:32])))
-        m.d.sync += port.read_data.eq(answer)
+            m.d.sync += [next_module.eq(port.row), place.eq(port.row)]
+        whole = module_read.data.as_value()
+        m.d.sync += port.read_data.eq(Mux(at_ends, end_read.data.as_value(), Mux(port.word[0], whole[32:], whole[:32])))

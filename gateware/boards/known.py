@@ -18,14 +18,14 @@ SMALL_ECP5 = Geometry(
 """26 of the 28 multipliers of an LFE5U-25F."""
 
 MIDDLE_ECP5 = Geometry(
-    lanes=16, contexts=3, neurons=256, rows=1024, groups=8, levels=8, sample_words=8192, output_words=4096
+    lanes=8, contexts=5, neurons=256, rows=2048, groups=16, levels=8, sample_words=8192, output_words=4096
 )
-"""63 of the 72 multipliers of an LFE5U-45F."""
+"""65 of the 72 multipliers of an LFE5U-45F."""
 
 LARGE_ECP5 = Geometry(
-    lanes=32, contexts=4, neurons=256, rows=1024, groups=16, levels=8, sample_words=8192, output_words=4096
+    lanes=8, contexts=11, neurons=256, rows=4096, groups=16, levels=8, sample_words=8192, output_words=4096
 )
-"""148 of the 156 multipliers of an LFE5U-85F."""
+"""143 of the 156 multipliers of an LFE5U-85F. Contexts rather than lanes: a lane without a rank channel idles."""
 
 
 def _icebreaker() -> Any:

@@ -108,8 +108,10 @@ class CobsEncoder(wiring.Component):
         zero = plain.p.data == 0
         closes = zero | plain.p.last | (run == _BLOCK - 1)
         take = plain.valid & plain.ready
+        room = Signal()  # by levels of a cycle ago, since which either may have grown by one
+        m.d.sync += room.eq((kept.level < kept.depth - 1) & (blocks.level < blocks.depth - 1))
         m.d.comb += [
-            plain.ready.eq(kept.w_rdy & blocks.w_rdy & ~final_zero),
+            plain.ready.eq(room & ~final_zero),
             kept.w_data.eq(plain.p.data),
             kept.w_en.eq(take & ~zero),
             blocks.w_en.eq((take & closes) | final_zero),

@@ -98,20 +98,24 @@ class FrameReceiver(wiring.Component):
         # Out. The memory is read a byte ahead.
         position = Signal(range(MAX_PAYLOAD + 1))
         following = Signal.like(position)
+        more = Signal()  # there is a byte at this position
         turn = waiting & (~request.valid | request.ready)
         m.d.comb += [
             following.eq(position + (payload.valid & payload.ready)),
-            payload.valid.eq(request.valid & (position != request.p.length)),
+            payload.valid.eq(request.valid & more),
             payload.payload.eq(read.data),
             read.addr.eq(Cat(following[:_ADDRESS], ~bank)),
         ]
         m.d.sync += position.eq(following)
+        with m.If(payload.valid & payload.ready):
+            m.d.sync += more.eq(position + 1 != request.p.length)
         with m.If(turn):
             m.d.comb += [following.eq(0), read.addr.eq(Cat(Const(0, _ADDRESS), bank))]
             m.d.sync += [
                 request.valid.eq(1),
                 request.p.header.eq(header),
                 request.p.length.eq(length),
+                more.eq(length != 0),
                 waiting.eq(0),
                 bank.eq(~bank),
             ]
@@ -145,9 +149,9 @@ class FrameSender(wiring.Component):
         sent = plain.valid & plain.ready
         # The CRC follows a byte behind.
         covered = Signal()
-        crc_data, crc_valid = Signal(8), Signal()
-        m.d.sync += [crc_data.eq(plain.p.data), crc_valid.eq(sent & covered)]
-        m.d.comb += [crc.data.eq(crc_data), crc.valid.eq(crc_valid)]
+        crc_data, crc_valid, crc_start, finished = Signal(8), Signal(), Signal(), Signal()
+        m.d.sync += [crc_data.eq(plain.p.data), crc_valid.eq(sent & covered), crc_start.eq(finished)]
+        m.d.comb += [crc.data.eq(crc_data), crc.valid.eq(crc_valid), crc.start.eq(crc_start)]
 
         index = Signal(range(max(HEADER.size, _CRC_BYTES)))
         with m.FSM():
@@ -186,7 +190,7 @@ class FrameSender(wiring.Component):
                 with m.If(sent):
                     m.d.sync += index.eq(index + 1)
                     with m.If(last):
-                        m.d.comb += crc.start.eq(1)
+                        m.d.comb += finished.eq(1)
                         m.d.sync += index.eq(0)
                         m.next = "HEADER"
         return m

@@ -203,7 +203,11 @@ class SenderSendsGoodFrames(wiring.Component):
         inside = Inside(dut)
         own_sum = inside.part(32, lambda m: m.submodules.crc.crc)
         index = inside.signal("index", 3)
-        in_header, in_payload, in_crc = (inside.state(name) for name in ("HEADER", "PAYLOAD", "CRC"))
+        states = ("HEADER", "PAYLOAD", "CATCH UP", "CRC")
+        in_header, in_payload, catching_up, in_crc = (inside.state(name) for name in states)
+        data, valid, start = (
+            inside.signal(f"crc_{name}", width) for name, width in (("data", 8), ("valid", 1), ("start", 1))
+        )
         m.submodules.dut = dut
         wiring.connect(m, flipped(self), dut)
         assume_kept(m, dut.answer, "answer")
@@ -221,13 +225,17 @@ class SenderSendsGoodFrames(wiring.Component):
             m.d.comb += Assert(dut.answer.valid & (dut.plain.p.data == header), "a frame begins with the header")
 
         age = Mux(in_crc, index, 0)
+        base = Mux(start, ONES, ~own_sum)
+        fed = Mux(valid, mixed(base, data), base)  # once it has the byte that is on its way
         m.d.comb += [
-            Assert(in_header | in_payload | in_crc, "invariant: a state"),
+            Assert(in_header | in_payload | catching_up | in_crc, "invariant: a state"),
+            Assert(~in_crc | ~(valid | start), "invariant: the unit has caught up"),
+            Assert(~(valid & start), "invariant: the unit starts between frames"),
             Assert(~in_header | ((tail.count == index) & (index < HEADER)), "invariant: index of the header"),
             Assert(~in_crc | (index < CRC), "invariant: index of the CRC"),
-            Assert(~in_payload | (index == 0), "invariant: no index in the payload"),
+            Assert(~(in_payload | catching_up) | (index == 0), "invariant: no index in the payload"),
             Assert(in_header | (tail.count >= HEADER + age), "invariant: after the header"),
-            Assert(own_sum == ~Array(tail.sums)[age], "invariant: the unit is fed with header and payload"),
+            Assert(fed == Array(tail.sums)[age], "invariant: the unit is fed with header and payload"),
         ]
         for past in range(1, CRC):
             for byte in range(past):

@@ -4,6 +4,7 @@ from amaranth.hdl import Assert, Assume, Cat, Cover, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import Out, flipped
 
+from equipoise.gateware.hostport import READ_LATENCY
 from equipoise.gateware.link.command import CommandProcessor
 from equipoise.substrate.protocol import OLDEST, READ_REQUEST, VERSION, WRITE_REQUEST, Operation
 
@@ -19,7 +20,7 @@ class _Inside:
     """What the processor keeps, and the state it is in."""
 
     STATES = (
-        *("JUDGE", "DISPATCH", "ARGUMENTS", "LOOK UP", "COUNT ROWS", "CHECK ROWS"),
+        *("IDLE", "JUDGE", "RECORD", "DISPATCH", "ARGUMENTS", "LOOK UP", "COUNT ROWS", "ADD ROWS", "CHECK ROWS"),
         *("WRITE", "START", "RUN", "ANSWER", "PAYLOAD", "DONE"),
     )
 
@@ -28,6 +29,7 @@ class _Inside:
         self.running, self.nonce, self.expected = (
             inside.signal(name, width) for name, width in (("running", 1), ("nonce", 8 * _NONCE), ("expected", 16))
         )
+        self.behind = inside.signal("behind", 16)
         self.repeated, self.index = inside.signal("repeated", 1), inside.signal("index", 10)
         self.arguments = inside.signal("arguments", 40)
         self.busy = inside.part(1, lambda m: m.submodules.access.busy)
@@ -35,7 +37,8 @@ class _Inside:
         access = inside.inside("access")
         self.byte = access.signal("index", 2)
         self.flight, self.waiting, self.waiting_last = (
-            access.signal(name, width) for name, width in (("flight", 3), ("waiting", 1), ("waiting_last", 1))
+            access.signal(name, width)
+            for name, width in (("flight", READ_LATENCY), ("waiting", 1), ("waiting_last", 1))
         )
         self.bytes_left, self.bytes_last = access.signal("bytes_left", 3), access.signal("bytes_last", 1)
         self.may_be_busy = Signal()
@@ -118,9 +121,16 @@ class ExecutesOnce(wiring.Component):
         m.d.comb += Cover(done & run & running & ((header.sequence + 1)[:16] == expected), "a RUN that is repeated")
 
         # What holds in each state: the solver is told, and proves it with the rest.
-        executing = own.any("DISPATCH", "ARGUMENTS", "LOOK UP", "COUNT ROWS", "CHECK ROWS", "WRITE", "START", "RUN")
+        rows = ("COUNT ROWS", "ADD ROWS", "CHECK ROWS")
+        executing = own.any("DISPATCH", "ARGUMENTS", "LOOK UP", *rows, "WRITE", "START", "RUN")
         answering = own.any("ANSWER", "PAYLOAD", "DONE")
         with m.If(own.state["JUDGE"]):
+            behind = (expected - header.sequence)[:16]
+            m.d.comb += Assert(request.valid & (own.behind == behind), "invariant: a request, and how far it is behind")
+        with m.If(own.state["RECORD"]):
+            repeated = own.repeated == ~in_order
+            m.d.comb += Assert(request.valid & served & ~greeting & running & repeated, "invariant: repeated or not")
+        with m.If(own.any("IDLE", "JUDGE", "RECORD")):
             m.d.comb += [
                 Assert((own.running == running) & (own.expected == expected), "invariant: the session"),
                 Assert(~running | (own.nonce == own_nonce), "invariant: its nonce"),
@@ -159,11 +169,11 @@ class ExecutesOnce(wiring.Component):
                     m.d.comb += Assert(part, f"invariant: byte {byte} of the nonce")
         with m.If(own.state["DISPATCH"]):
             m.d.comb += Assert((taken == 0) & (own.index == 0) & ~started, "invariant: nothing of the request is done")
-        with m.If(own.any("ARGUMENTS", "LOOK UP", "COUNT ROWS", "CHECK ROWS", "WRITE")):
-            reads = own.any("ARGUMENTS", "LOOK UP", "CHECK ROWS") & (header.operation == Operation.READ)
+        with m.If(own.any("ARGUMENTS", "LOOK UP", *rows, "WRITE")):
+            reads = own.any("ARGUMENTS", "LOOK UP", "ADD ROWS", "CHECK ROWS") & (header.operation == Operation.READ)
             m.d.comb += Assert(reads | greeting | (header.operation == Operation.WRITE), "invariant: READ or WRITE")
             m.d.comb += Assert(~started, "invariant: nothing was started")
-        with m.If(own.any("COUNT ROWS", "CHECK ROWS")):
+        with m.If(own.any(*rows)):
             m.d.comb += Assert(~greeting, "invariant: no HELLO")
         with m.If(own.any("START", "RUN")):
             m.d.comb += Assert(run & in_order & (started == own.state["RUN"]), "invariant: a RUN")

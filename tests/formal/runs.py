@@ -24,7 +24,8 @@ class ReturnsToIdle(wiring.Component):
     """While a run is on, each cycle either lowers the rank, or waits for the walker to be done with a pass.
 
     So a run ends after finitely many passes. Assumed: registers hold what ``docs/registers.md`` allows and do not
-    change during a run (:class:`.requests.ExecutesOnce` shows that the host reaches nothing), and a walk ends.
+    change during a run (:class:`.requests.ExecutesOnce` shows that the host reaches nothing), and a walk ends, but not
+    before it has begun.
 
     The rank is, from its high to its low digits: samples left; phases left; the place in the order of a phase, where
     loops over contexts, levels, steps count as one place; how much of that loop is left; the place within the loop.
@@ -40,6 +41,7 @@ class ReturnsToIdle(wiring.Component):
         inside = Inside(dut)
         state = {name: inside.state(name) for name in ("IDLE", *_ORDER)}
         step, warm = inside.signal("step", 16), inside.signal("warm", 6)
+        last_context, more_samples = inside.signal("last_context", 1), inside.signal("more_samples", 1)
         m.submodules.dut = dut
         wiring.connect(m, flipped(self), dut)
 
@@ -51,6 +53,7 @@ class ReturnsToIdle(wiring.Component):
             Assume((dut.levels >= 1) & (dut.levels <= geometry.levels)),
             Assume((dut.free_steps >= 1) & (dut.nudged_steps >= 1)),
             Assume((dut.batch >= 1) & (dut.batch <= 256)),
+            Assume(~dut.done | dut.go),
         ]
         registers = Cat(dut.levels, dut.free_steps, dut.nudged_steps, dut.batch, dut.mode, dut.noisy)
         held, busy = Signal(len(registers)), Signal()
@@ -109,6 +112,17 @@ class ReturnsToIdle(wiring.Component):
             Assert(~any_of("OUTPUT", *_LOADING[1:]) | (dut.phase == Phase.FREE), "invariant: the free phase"),
             Assert(~any_of("CLAMPED PROJECT", "CLAMPED GAIN") | (dut.phase == Phase.FREE), "invariant: not yet nudged"),
             Assert(~dut.go | dut.busy, "no pass without a run"),
+        ]
+        # What is known a cycle late is known while a walk is on.
+        remaining = (dut.batch - dut.sample)[:9]
+        active = Cat(remaining > number for number in range(geometry.contexts))
+        last = ((dut.context << 1)[: geometry.contexts] & active) == 0
+        loaded = any_of(*_ORDER[2:])
+        m.d.comb += [
+            Assert(~(dut.go | loaded) | (dut.active == active), "invariant: contexts with a sample"),
+            Assert(~(dut.go & loaded) | (last_context == last), "invariant: the last of them"),
+            Assert(~dut.go | (more_samples == (remaining > geometry.contexts)), "invariant: whether samples are left"),
+            Assert(~(dut.go & any_of(*_STEPPING)) | (dut.last_step == (step + 1 == steps)), "invariant: the last step"),
         ]
         m.d.comb += Cover(busy & ~dut.busy & (dut.batch == 3) & ~dut.noisy, "a run of several groups comes to its end")
         return m
