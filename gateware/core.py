@@ -66,7 +66,8 @@ class Core(wiring.Component):
         level = self._sequence(m, registers, sequencer, walker, samples, beats[1])
         site_read, bias_read = self._tables(m, sequencer, level, beats)
         self._lanes(m, lanes, neurons, sequencer, level, beats)
-        word = Mux(sequencer.doing.load_bias, bias_read.data, samples.word)
+        word = Signal(16)  # of beat 2
+        m.d.sync += word.eq(Mux(sequencer.doing.load_bias, bias_read.data, samples.word))
         for context, neuron in enumerate(neurons):
             self._neuron(m, neuron, context, registers, sequencer, beats)
             m.d.comb += [

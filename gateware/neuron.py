@@ -49,7 +49,7 @@ class NeuronUnit(wiring.Component):
     beats
         The beat at each stage of the pipeline.
     word
-        At beat 1, the word to load: a bias or, from the sample buffer, a clamped state or a target.
+        At beat 2, the word to load: a bias or, from the sample buffer, a clamped state or a target.
     stiffness, quartic
         At beat 1, of that neuron.
     products
@@ -161,11 +161,11 @@ class NeuronUnit(wiring.Component):
         loading = doing.load_state
         done = beats[self._force + 3]
         move = doing.force & done.valid & done.last
-        write = (loading & self.selected & beats[1].valid) | move
+        write = (loading & self.selected & beats[2].valid) | move
         for memory, enabled in ((states, Const(1)), (free_states, loading | (self.phase == Phase.FREE))):
             port = memory.write_port()
             m.d.comb += [
-                port.addr.eq(Mux(loading, beats[1].neuron, done.neuron)),
+                port.addr.eq(Mux(loading, beats[2].neuron, done.neuron)),
                 port.data.eq(Mux(loading, self.word.as_signed() << formats.guard, moved)),
                 port.en.eq(write & enabled),
             ]
@@ -184,9 +184,9 @@ class NeuronUnit(wiring.Component):
             m.d.comb += [
                 read.addr.eq(beats[stage].neuron),
                 read.en.eq(self.doing.force),
-                write.addr.eq(beats[1].neuron),
+                write.addr.eq(beats[2].neuron),
                 write.data.eq(self.word),
-                write.en.eq(loading & self.selected & beats[1].valid),
+                write.en.eq(loading & self.selected & beats[2].valid),
             ]
             values.append(read.data)
         return values

@@ -10,7 +10,6 @@ __all__ = ["Bank", "Beat", "Doing", "Op", "Order", "Phase"]
 class Op(enum.Enum, shape=4):
     """What a pass does with each beat. Constant from the first beat of a pass until its last has left the pipeline."""
 
-    IDLE = 0
     PROJECT = 1
     """Accumulate weight * state on the buses."""
     GAIN = 2
@@ -40,7 +39,7 @@ class Op(enum.Enum, shape=4):
 
 
 Doing = data.StructLayout({op.name.lower(): 1 for op in Op})
-"""An :class:`Op` with a bit for each: what the datapath sees, so that it has nothing to decode."""
+"""An :class:`Op` with a bit for each, none between passes: what the datapath sees, so that it has nothing to decode."""
 
 
 class Order(enum.Enum, shape=3):
