@@ -149,7 +149,10 @@ class FrameSender(wiring.Component):
         sent = plain.valid & plain.ready
         # The CRC follows a byte behind.
         covered = Signal()
-        crc_data, crc_valid, crc_start, finished = Signal(8), Signal(), Signal(), Signal()
+        crc_data = Signal(8)
+        crc_valid = Signal()
+        crc_start = Signal()
+        finished = Signal()
         m.d.sync += [crc_data.eq(plain.p.data), crc_valid.eq(sent & covered), crc_start.eq(finished)]
         m.d.comb += [crc.data.eq(crc_data), crc.valid.eq(crc_valid), crc.start.eq(crc_start)]
 
