@@ -48,7 +48,8 @@ def table(reports: list[BuildReport]) -> str:
     ]
     for report in reports:
         sizes = f"{report.geometry['lanes']} x {report.geometry['contexts']}"
-        counts = [report.used.get(name, (0, 0)) for name in ("multipliers", "block RAMs", "LUTs")]
+        cells = "LUTs" if "LUTs" in report.used else "logic cells"
+        counts = [report.used.get(name, (0, 0)) for name in ("multipliers", "block RAMs", cells)]
         used = " | ".join(f"{count} of {total}" for count, total in counts)
         clock = f"{report.target_mhz:g}, {report.fmax_mhz:.1f}{'' if report.met else ' (not met)'}"
         speed = report.speed

@@ -28,6 +28,7 @@ from ..substrate.protocol import (
     VERSION,
     WRITE_REQUEST,
     Access,
+    Feature,
     Mode,
     Operation,
     Space,
@@ -181,6 +182,7 @@ def _hello() -> Iterator[tuple[str, str]]:
         (4 * len(Geometry().words()), f"geometry, 4 bytes each: {sizes}"),
         (1, "number of bytes that follow"),
         (2 * len(FORMATS.pairs()), f"width and fraction of each number format, a byte each: {formats}"),
+        (1, "features that it has: " + ", ".join(f"{feature.value} {feature.name}" for feature in Feature)),
     ):
         yield (str(start) if size == 1 else f"{start} to {start + size - 1}"), what
         start += size

@@ -22,12 +22,12 @@ from ..substrate.codes import (
     encode_schedule,
 )
 from ..substrate.errors import CapabilityError, DeviceError
-from ..substrate.formats import BATCH_LIMIT, FORMATS
+from ..substrate.formats import BATCH_LIMIT
 from ..substrate.interface import Identity, Substrate
 from ..substrate.network import Network
 from ..substrate.parameters import Parameters
 from ..substrate.phases import Estimator, Minibatch, Result, Saturations, Schedule
-from ..substrate.protocol import REGISTERS, SPACES
+from ..substrate.protocol import REGISTERS, SPACES, Feature
 from .layout import Area, Layout, spans
 from .requests import Request, join_words, read_requests, run_request, write_requests
 from .session import Answer, Session
@@ -61,6 +61,7 @@ class GatewareDevice(Substrate):
     def __init__(self, session: Session) -> None:
         self._session = session
         self._geometry = session.hello.geometry
+        self._formats = session.hello.formats
         self._layout: Layout | None = None
         self._constants: Codes | None = None
         self._parameters: dict[Area, NDArray[np.int64]] = {}
@@ -84,6 +85,7 @@ class GatewareDevice(Substrate):
             uid=hello.board.hex(),
             build=hello.build.hex(),
             batch_limit=self._layout.batch_limit if self._layout else BATCH_LIMIT,
+            thermal=Feature.THERMAL in hello.features,
             details={
                 "geometry": dict(hello.geometry.words()),
                 "formats": {name: str(fixed) for name, fixed in hello.formats.pairs()},
@@ -109,7 +111,7 @@ class GatewareDevice(Substrate):
         self._forget()
         self._layout = None
         layout = Layout(network, self._geometry)
-        constants = encode_parameters(network, Parameters.zeros(network))
+        constants = encode_parameters(network, Parameters.zeros(network), self._formats)
         registers = {
             "modules": len(network.modules),
             "groups": layout.groups,
@@ -145,7 +147,7 @@ class GatewareDevice(Substrate):
             If a parameter has the wrong shape or does not fit its format, naming it.
         """
         layout, _ = self._configured()
-        packed = layout.pack(encode_parameters(layout.network, parameters))
+        packed = layout.pack(encode_parameters(layout.network, parameters, self._formats))
         requests: list[Request] = []
         for area, words in packed.items():
             held = self._parameters.get(area)
@@ -161,7 +163,7 @@ class GatewareDevice(Substrate):
         """Read back the parameters that the device holds."""
         layout, constants = self._written()
         held = layout.unpack(self._read(list(self._parameters)))
-        return decode_parameters(replace(constants, U=held.U, V=held.V, gain=held.gain, bias=held.bias))
+        return decode_parameters(replace(constants, U=held.U, V=held.V, gain=held.gain, bias=held.bias), self._formats)
 
     def run(self, minibatch: Minibatch, schedule: Schedule) -> Result:
         """Run a minibatch through the phases of ``schedule``, and read what came of it: one round trip.
@@ -175,8 +177,13 @@ class GatewareDevice(Substrate):
         """
         layout, _ = self._written()
         network, batch = layout.network, len(minibatch)
-        codes = encode_schedule(network, schedule)
-        clamped, target = encode_minibatch(network, minibatch, schedule)
+        codes = encode_schedule(network, schedule, self._formats)
+        clamped, target = encode_minibatch(network, minibatch, schedule, self._formats)
+        if codes.amplitude and Feature.THERMAL not in self._session.hello.features:
+            raise CapabilityError(
+                f"{self._session.address} has no thermal noise, so temperature must be 0, "
+                f"not {schedule.temperature:g}: lower it, or use a device that has (golden:)"
+            )
         if batch > layout.batch_limit:
             raise CapabilityError(
                 f"A minibatch for {self._session.address} must have at most {layout.batch_limit} samples, not {batch}: "
@@ -206,9 +213,11 @@ class GatewareDevice(Substrate):
         self._check_steps(counters["relax_steps"], steps * -(-batch // self._geometry.contexts))
         sums = layout.unpack({area: words[area] for area in contrasts})
         return Result(
-            outputs=FORMATS.state.decode(words[outputs]).reshape(batch, network.outputs),
-            contrast=decode_contrast(network, sums, codes, batch) if nudged else None,
-            residual=decode_residual(network, counters["residual_low"] + (counters["residual_high"] << 32), batch),
+            outputs=self._formats.state.decode(words[outputs]).reshape(batch, network.outputs),
+            contrast=decode_contrast(network, sums, codes, batch, self._formats) if nudged else None,
+            residual=decode_residual(
+                network, counters["residual_low"] + (counters["residual_high"] << 32), batch, self._formats
+            ),
             saturations=Saturations(*(counters[f"{name}_saturations"] for name in ("state", "bus", "force"))),
             cycles=counters["cycles"],
             relax_cycles=counters["relax_cycles"],
@@ -223,7 +232,7 @@ class GatewareDevice(Substrate):
             raise DeviceError(f"{self._session.address} has no states: run a minibatch first")
         areas = {name: Area(name, 0, layout.network.neurons) for name in ("free_states", "states")}
         words = self._read(list(areas.values()))
-        free, last = (FORMATS.stored.decode(words[area][:, : self._last_group]).T for area in areas.values())
+        free, last = (self._formats.stored.decode(words[area][:, : self._last_group]).T for area in areas.values())
         return {"free": free, "last": last}
 
     def health(self) -> dict[str, int | float]:

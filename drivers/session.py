@@ -12,7 +12,7 @@ from typing import Any
 from numpy.typing import ArrayLike, NDArray
 
 from ..substrate.errors import DeviceError, LinkError, MismatchError
-from ..substrate.formats import FORMATS
+from ..substrate.formats import COMPACT, FORMATS
 from ..substrate.protocol import MAP_HASH, VERSION, Hello, Operation, Status
 from .framing import Decoder, Frame, encode_frame
 from .requests import ANSWER_BYTES, Request, join_words, read_requests, write_requests
@@ -273,7 +273,8 @@ class Session:
             hello = Hello.unpack(payload)
         except ValueError as error:
             raise DeviceError(f"{self.address} answered HELLO with nonsense: {error}") from error
-        for (name, theirs), (_, ours) in zip(hello.formats.pairs(), FORMATS.pairs(), strict=True):
+        formats = COMPACT if hello.geometry.compact else FORMATS
+        for (name, theirs), (_, ours) in zip(hello.formats.pairs(), formats.pairs(), strict=True):
             if theirs != ours:
                 raise MismatchError(
                     f"{self.address} keeps {name} in {theirs}, this host in {ours}: "

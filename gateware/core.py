@@ -10,11 +10,12 @@ from amaranth.lib.wiring import In, Out
 
 from ..substrate.formats import Formats
 from ..substrate.geometry import Geometry
-from ..substrate.protocol import SPACES
+from ..substrate.protocol import HEADER, SPACES
 from .arithmetic import adder_tree, halvings
+from .counters import SETTLE, CountingRegisters
 from .hostport import HostPort
 from .lane import Lane
-from .neuron import NeuronUnit, force_stage, tree_radices
+from .neuron import NeuronUnit, force_bits, force_stage, neuron_pause, sum_radices
 from .passes import Beat, Phase
 from .registers import Registers
 from .samples import SampleBuffer
@@ -51,9 +52,9 @@ class Core(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         geometry, formats = self._geometry, self._formats
-        m.submodules.registers = registers = Registers()
+        m.submodules.registers = registers = self._registers()
         m.submodules.sequencer = sequencer = Sequencer(geometry)
-        m.submodules.walker = walker = Walker(geometry)
+        m.submodules.walker = walker = Walker(geometry, neuron_pause(geometry))
         m.submodules.samples = samples = SampleBuffer(geometry)
         lanes = [Lane(geometry, formats) for _ in range(geometry.lanes)]
         neurons = [NeuronUnit(geometry, formats) for _ in range(geometry.contexts)]
@@ -83,6 +84,26 @@ class Core(wiring.Component):
         self._answer(m, registers, walker, samples, lanes, neurons, site_read, bias_read, bias_contrast)
         return m
 
+    def _registers(self):
+        geometry = self._geometry
+        if not geometry.compact:
+            return Registers()
+        contexts, move = geometry.contexts, neuron_pause(geometry) + 1
+        size, frame = force_bits(geometry, self._formats) - self._formats.guard, HEADER.size
+        return CountingRegisters(
+            {
+                "cycles": (1, 1),
+                "relax_cycles": (1, 1),
+                "relax_steps": (1, move),
+                "residual_low": (contexts * ((1 << size) - 1), move),
+                "state_saturations": (contexts, move),
+                "bus_saturations": (geometry.lanes * contexts, 1),
+                "force_saturations": (2 * contexts, move),
+                "runs": (1, frame),
+                **dict.fromkeys(_LINK_COUNTERS, (1, frame)),
+            }
+        )
+
     def _pipeline(self, m: Module, walker) -> list:
         """The beat at each stage, delayed once for everybody.
 
@@ -106,8 +127,8 @@ class Core(wiring.Component):
         loads = doing.load_level | doing.load_state | doing.load_target
         m.d.comb += [
             sequencer.start.eq(self.port.start),
-            sequencer.noisy.eq(registers.amplitude != 0),
-            self.port.busy.eq(sequencer.busy),
+            sequencer.noisy.eq(0 if self._geometry.compact else registers.amplitude != 0),
+            self.port.busy.eq(self._busy(m, sequencer)),
             walker.go.eq(sequencer.go),
             walker.command.eq(sequencer.command),
             walker.modules.eq(registers.modules),
@@ -127,6 +148,17 @@ class Core(wiring.Component):
         m.d.sync += level.eq(reduce(or_, choices))
         return level
 
+    def _busy(self, m, sequencer):
+        """Whether a run is on, or its counters are not up to date yet."""
+        if not self._geometry.compact:
+            return sequencer.busy
+        settle = Signal(range(SETTLE + 1))
+        with m.If(sequencer.busy):
+            m.d.sync += settle.eq(SETTLE)
+        with m.Elif(settle != 0):
+            m.d.sync += settle.eq(settle - 1)
+        return sequencer.busy | (settle != 0)
+
     def _tables(self, m, sequencer, level, beats):
         """Stiffness and quartic of each neuron; biases of each level and neuron. The host writes, passes read."""
         geometry, port = self._geometry, self.port
@@ -138,10 +170,13 @@ class Core(wiring.Component):
             (biases, "biases", Cat(beats[0].neuron, level), sequencer.doing.load_bias),
         ):
             read, write = memory.read_port(), memory.write_port()
+            # One address for both, so that a memory with a single port will do.
+            row = Signal.like(read.addr, name=f"{space}_row")
             m.d.comb += [
-                read.addr.eq(Mux(port.busy, address, port.row)),
+                row.eq(Mux(port.busy, address, port.row)),
+                read.addr.eq(row),
                 read.en.eq(~port.busy | used),
-                write.addr.eq(port.row),
+                write.addr.eq(row),
                 write.data.eq(port.write_data),
                 write.en.eq(port.write & (port.space == SPACES[space].code)),
             ]
@@ -175,7 +210,7 @@ class Core(wiring.Component):
             # From beat 4 to three before the force.
             width = self._formats.weight.width + self._formats.bus.width
             products = [lane.products[context][:width].as_signed() for lane in lanes]
-            total = adder_tree(m, products, tree_radices(len(lanes)), f"force_{context}")
+            total = adder_tree(m, products, sum_radices(self._geometry), f"force_{context}")
             m.d.comb += neuron.products.eq(total)
 
     def _neuron(self, m, neuron, context: int, registers, sequencer, beats) -> None:
@@ -235,6 +270,12 @@ class Core(wiring.Component):
     def _count(self, m, registers, sequencer, lanes, neurons) -> None:
         """Counters of a run."""
 
+        def changed(value, name: str):
+            """Whether the lowest bit of a counter of the link has changed."""
+            before = Signal(name=f"{name}_before")
+            m.d.sync += before.eq(value[0])
+            return value[0] ^ before
+
         def count(name: str, events, width: int = 32):
             total = Signal(width, name=name)
             with m.If(self.port.start):
@@ -243,8 +284,10 @@ class Core(wiring.Component):
                 m.d.sync += total.eq(total + events)
             return total
 
+        levels = [] if self._geometry.compact and len(neurons) == 1 else halvings(len(neurons))
+
         def total(values, name: str):
-            return adder_tree(m, list(values), halvings(len(neurons)), name)
+            return adder_tree(m, list(values), levels, name)
 
         clips = []
         for context in range(len(neurons)):
@@ -253,7 +296,7 @@ class Core(wiring.Component):
             clips.append(count_of_context)
         clipped = total(clips, "clips")
         free_end = sequencer.last_step & (sequencer.phase == Phase.FREE)
-        for number in range(len(halvings(len(neurons)))):  # as late as the sum that it lets pass
+        for number in range(len(levels)):  # as late as the sum that it lets pass
             later = Signal(name=f"free_end_{number}")
             m.d.sync += later.eq(free_end)
             free_end = later
@@ -264,7 +307,23 @@ class Core(wiring.Component):
             m.d.sync += self.saturated.eq(0)
         with m.Elif((clipped != 0) | (force_clips != 0) | (state_clips != 0)):
             m.d.sync += self.saturated.eq(1)
-        residual = count("residual", Mux(free_end, size, 0), 48)
+        size = Mux(free_end, size, 0)
+        if self._geometry.compact:
+            m.d.comb += [
+                registers.start.eq(self.port.start),
+                registers.read.eq(self.port.read),
+                registers.cycles.eq(sequencer.busy),
+                registers.relax_cycles.eq(sequencer.relaxing),
+                registers.relax_steps.eq(sequencer.stepped),
+                registers.residual_low.eq(size),
+                registers.bus_saturations.eq(clipped),
+                registers.state_saturations.eq(state_clips),
+                registers.force_saturations.eq(force_clips),
+                registers.runs.eq(self.port.start),
+            ]
+            m.d.comb += [getattr(registers, name).eq(changed(getattr(self, name), name)) for name in _LINK_COUNTERS]
+            return
+        residual = count("residual", size, 48)
         m.d.comb += [
             registers.cycles.eq(count("cycles", sequencer.busy)),
             registers.relax_cycles.eq(count("relax_cycles", sequencer.relaxing)),
@@ -293,6 +352,8 @@ class Core(wiring.Component):
             ]
 
         def of_word(values: list, name: str) -> Signal:
+            if len(values) == 1:  # then it is there a cycle early, and stays
+                return values[0]
             chosen = Signal(signed(32), name=name)
             with m.Switch(port.word):
                 for number, value in enumerate(values):

@@ -4,9 +4,9 @@ from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
-from ..substrate.formats import FORMATS
+from ..substrate.formats import COMPACT, FORMATS
 from ..substrate.geometry import Geometry
-from ..substrate.protocol import Hello
+from ..substrate.protocol import Feature, Hello
 from .core import Core
 from .link.link import Link
 
@@ -40,7 +40,10 @@ class Device(wiring.Component):
     """
 
     def __init__(self, geometry: Geometry, *, build: bytes, board: bytes, clock: int, buffer: int = 4096) -> None:
-        self._hello = Hello(build, board, clock, buffer, geometry, FORMATS)
+        if geometry.compact:
+            self._hello = Hello(build, board, clock, buffer, geometry, COMPACT, Feature(0))
+        else:
+            self._hello = Hello(build, board, clock, buffer, geometry, FORMATS, Feature.THERMAL)
         super().__init__(
             {
                 "rx": In(stream.Signature(8)),

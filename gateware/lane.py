@@ -1,6 +1,6 @@
 """Lane: one rank channel's multipliers, one for each sample context, and the memories that feed them."""
 
-from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed
+from amaranth.hdl import Cat, Const, Module, Mux, Shape, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -85,9 +85,12 @@ class Lane(wiring.Component):
         uses_weight = doing.project | doing.force
         weight = Signal(signed(formats.weight.width))  # of beat 2
         m.d.sync += weight.eq(Mux(uses_weight, weight_read.data, 0))
-        self._host_write(m, weight_write, "weights", port.row)
+        # One address for both, so that a memory with a single port will do.
+        row = Signal.like(weight_read.addr)
+        self._host_write(m, weight_write, "weights", row)
         m.d.comb += [
-            weight_read.addr.eq(Mux(busy, beats[0].row, port.row)),
+            row.eq(Mux(busy, beats[0].row, port.row)),
+            weight_read.addr.eq(row),
             weight_read.en.eq(~busy | uses_weight),
         ]
 
@@ -144,10 +147,7 @@ class Lane(wiring.Component):
             ("right_b", raw_b, group, uses_b | doing.contrast_gain),
             ("opposite", drive, Cat(~beats[1].side, group), doing.force | doing.contrast),
         ):
-            read = memory.read_port(domain="comb")
-            words[name] = word = Signal(signed(len(read.data)), name=f"{name}_{context}")
-            m.d.comb += read.addr.eq(address)
-            m.d.sync += word.eq(Mux(used, read.data.as_signed(), 0))
+            words[name] = self._masked(m, memory, address, used, f"{name}_{context}")
         own_gain_write = own_gains.write_port()
         m.d.comb += [
             own_gain_write.addr.eq(beats[1].group),
@@ -155,11 +155,12 @@ class Lane(wiring.Component):
             own_gain_write.en.eq(beats[1].valid & doing.load_gain & self.context[context]),
         ]
 
-        # Stage 2: operands; the gain's has room to be aligned, so that drives are rounded like buses. Stage 3: product.
+        # Stage 2: operands. A gain is aligned, if it has room, so that drives are rounded like buses. Stage 3: product.
         shift_project = formats.weight.fraction + formats.state.fraction - bus.fraction
         shift_gain = formats.gain.fraction
+        aligned = formats.gain.width + shift_project - shift_gain <= bus.width
         left, right = Signal(signed(bus.width)), Signal(signed(bus.width))
-        own_gain = words["own_gain"] << shift_project - shift_gain
+        own_gain = words["own_gain"] << (shift_project - shift_gain if aligned else 0)
         m.d.sync += [
             left.eq(weight | own_gain | words["left_a"] | self.contrasted[context]),
             right.eq(self.states[context] | words["right_a"] | words["right_b"] | words["opposite"]),
@@ -176,10 +177,15 @@ class Lane(wiring.Component):
         m.d.sync += starts.eq(beats[3].first | ~doing.project)
         half = Mux(doing.contrast, 1 << shift_weight >> 1, 1 << shift_project >> 1)
         half = Mux(doing.contrast_gain, 1 << shift_bus >> 1, half)
+        if not aligned:
+            half = Mux(doing.gain, 1 << shift_gain >> 1, half)
         m.d.sync += total.eq(Mux(starts, half, total) + product)
         value, clipped, ready = Signal(signed(bus.width)), Signal(), Signal()  # ready is at beat 5
         m.d.sync += ready.eq(beats[4].valid & ((beats[4].last & doing.project) | doing.gain))
-        bounded, over = saturate(total >> shift_project, bus)
+        exact = total >> shift_project
+        if not aligned:
+            exact = Mux(doing.gain, total[: len(product) + 1].as_signed() >> shift_gain, exact)
+        bounded, over = saturate(exact, bus)
         m.d.sync += [value.eq(bounded), clipped.eq(over & ready & self.active[context])]
         m.d.comb += self.clips[context].eq(clipped)
         a_write, b_write, drive_write = raw_a.write_port(), raw_b.write_port(), drive.write_port()
@@ -204,6 +210,22 @@ class Lane(wiring.Component):
         ]
         term = Mux(counts_weight, total >> shift_weight, 0) | Mux(counts_gain, total >> shift_bus, 0)
         return term[: formats.contrast.width].as_signed()
+
+    def _masked(self, m: Module, memory, address, used, name: str) -> Signal:
+        """The word of a stage's address, in the next stage; or 0 if it is not used.
+
+        A compact device has these memories in block RAM, and so masks what it has read.
+        """
+        word = Signal(signed(Shape.cast(memory.shape).width), name=name)
+        if self._geometry.compact:
+            read, uses = memory.read_port(), Signal(name=f"{name}_used")
+            m.d.sync += uses.eq(used)
+            m.d.comb += [read.addr.eq(address), word.eq(Mux(uses, read.data.as_signed(), 0))]
+        else:
+            read = memory.read_port(domain="comb")
+            m.d.comb += read.addr.eq(address)
+            m.d.sync += word.eq(Mux(used, read.data.as_signed(), 0))
+        return word
 
     def _accumulate(self, m: Module, terms: list) -> list:
         """Both contrast memories: read three stages before they are written. Returns what hosts read."""

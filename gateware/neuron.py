@@ -1,6 +1,6 @@
 """Neuron unit: the states of one sample context, and the arithmetic that moves a neuron each cycle."""
 
-from amaranth.hdl import Const, Module, Mux, Signal, signed
+from amaranth.hdl import Cat, Module, Mux, Shape, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -13,7 +13,7 @@ from .hostport import SpacePort
 from .noise import NoiseGenerator
 from .passes import Bank, Beat, Doing, Phase
 
-__all__ = ["NeuronUnit", "force_stage", "tree_radices"]
+__all__ = ["NeuronUnit", "force_bits", "force_stage", "neuron_pause", "sum_radices"]
 
 
 def force_stage(lanes: int) -> int:
@@ -24,9 +24,35 @@ def force_stage(lanes: int) -> int:
     return 7 + len(tree_radices(lanes))
 
 
+def force_bits(geometry: Geometry, formats: Formats) -> int:
+    """Bits of the force's size in steps of the stored state: those of its largest term, and one for what is added."""
+    product = formats.weight.width + formats.bus.width + (geometry.lanes - 1).bit_length()
+    push = product + _ends(geometry) - (formats.weight.fraction + formats.bus.fraction - formats.stored.fraction)
+    return min(43, max(push + 2, formats.state.width + formats.slope.width + 1))
+
+
+def _ends(geometry: Geometry) -> int:
+    """Bits that the ends of a neuron add to a sum over them."""
+    return (geometry.groups - 1).bit_length() + 1
+
+
+def neuron_pause(geometry: Geometry) -> int:
+    """Cycles that a force pass rests after each neuron.
+
+    In a compact device there is one neuron in the pipeline at a time: what it needs later than it is there, it finds
+    where it was, as nothing has come after it, and no registers are needed to delay it.
+    """
+    return force_stage(geometry.lanes) + 3 if geometry.compact else 0
+
+
 def tree_radices(lanes: int) -> list[int]:
     """How many sums each level of the adder tree adds: few levels for few lanes, else the fewest adders."""
     return [4, 4] if lanes <= 16 else [2] * (lanes - 1).bit_length()
+
+
+def sum_radices(geometry: Geometry) -> list[int]:
+    """The adder tree over the lanes of a device. A compact one with a single lane needs none: the sum waits instead."""
+    return [] if geometry.compact and geometry.lanes == 1 else tree_radices(geometry.lanes)
 
 
 class NeuronUnit(wiring.Component):
@@ -76,6 +102,7 @@ class NeuronUnit(wiring.Component):
     def __init__(self, geometry: Geometry, formats: Formats) -> None:
         self._geometry, self._formats = geometry, formats
         self._force = force_stage(geometry.lanes)
+        self._paused = neuron_pause(geometry) > 0
         product = formats.weight.width + formats.bus.width + (geometry.lanes - 1).bit_length()
         super().__init__(
             {
@@ -99,7 +126,7 @@ class NeuronUnit(wiring.Component):
                 "state": Out(signed(formats.state.width)),
                 "projected": Out(signed(formats.state.width)),
                 "contrasted": Out(signed(formats.state.width)),
-                "force_size": Out(40),
+                "force_size": Out(force_bits(geometry, formats) - formats.guard),
                 "force_clips": Out(2),
                 "state_clip": Out(1),
                 "port": In(SpacePort()),
@@ -108,16 +135,15 @@ class NeuronUnit(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        formats, beats, doing = self._formats, self.beats, self.doing
-        moving = doing.force
+        formats, doing = self._formats, self.doing
 
-        moved, free_read, state_read = self._states(m)
+        moved, state, free_state = self._states(m)
         stored = Signal(signed(formats.stored.width))
         with m.Switch(self.bank):
             with m.Case(Bank.STATE):
-                m.d.comb += stored.eq(state_read.data)
+                m.d.comb += stored.eq(state)
             with m.Case(Bank.FREE):
-                m.d.comb += stored.eq(free_read.data)
+                m.d.comb += stored.eq(free_state)
         rounded = Signal.like(self.state)
         m.d.comb += rounded.eq(round_shift(stored, formats.guard))
         m.d.sync += [
@@ -128,8 +154,16 @@ class NeuronUnit(wiring.Component):
 
         bias, target = self._site(m)
 
+        xi = None if self._geometry.compact else self._noise(m)
+        with m.If(doing.force):
+            self._move(m, stored, bias, target, xi, moved)
+        return m
+
+    def _noise(self, m: Module):
+        """The noise generator's integer, three stages after it is asked for."""
         m.submodules.noise = noise = NoiseGenerator()
-        drawn = moving & beats[self._force - 3].valid & beats[self._force - 3].last & (self.amplitude != 0)
+        taking = self.beats[self._force - 3]
+        drawn = self.doing.force & taking.valid & taking.last & (self.amplitude != 0)
         m.d.comb += [
             noise.load.eq(self.load_noise),
             noise.seed.eq(self.seed),
@@ -138,45 +172,40 @@ class NeuronUnit(wiring.Component):
             noise.mix.eq(self.warm_noise),
             noise.step.eq(drawn | self.warm_noise),
         ]
-        with m.If(moving):
-            self._move(m, stored, bias, target, noise.xi, moved)
-        return m
+        return noise.xi
 
     def _states(self, m: Module):
         """Both banks of states. A free phase writes both, so that the nudged phases find its end in the second."""
         formats, beats, doing = self._formats, self.beats, self.doing
-        depth = self._geometry.neurons
-        m.submodules.states = states = Memory(shape=signed(formats.stored.width), depth=depth, init=[])
-        m.submodules.free_states = free_states = Memory(shape=signed(formats.stored.width), depth=depth, init=[])
-        state_read, free_read = states.read_port(), free_states.read_port()
-        for read in (state_read, free_read):
-            m.d.comb += [
-                read.addr.eq(Mux(self.port.busy, beats[0].neuron, self.port.row)),
-                read.en.eq(1),
-            ]
+        width = formats.stored.width
+        # Both lie side by side, as they are read and written at the same address.
+        m.submodules.states = states = Memory(shape=2 * width, depth=self._geometry.neurons, init=[])
+        read, write = states.read_port(), states.write_port(granularity=width)
+        m.d.comb += read.addr.eq(Mux(self.port.busy, beats[0].neuron, self.port.row))
+        state, free_state = (read.data.word_select(bank, width).as_signed() for bank in range(2))
         free = self.port.space == SPACES["free_states"].code
-        m.d.sync += self.port.read_data.eq(Mux(free, free_read.data, state_read.data))
+        m.d.sync += self.port.read_data.eq(Mux(free, free_state, state))
 
-        moved = Signal(signed(formats.stored.width))
+        moved = Signal(signed(width))
         loading = doing.load_state
         done = beats[self._force + 3]
+        moved_neuron = beats[0].neuron if self._paused else done.neuron
         move = doing.force & done.valid & done.last
-        write = (loading & self.selected & beats[2].valid) | move
-        for memory, enabled in ((states, Const(1)), (free_states, loading | (self.phase == Phase.FREE))):
-            port = memory.write_port()
-            m.d.comb += [
-                port.addr.eq(Mux(loading, beats[2].neuron, done.neuron)),
-                port.data.eq(Mux(loading, self.word.as_signed() << formats.guard, moved)),
-                port.en.eq(write & enabled),
-            ]
-        return moved, free_read, state_read
+        writes = (loading & self.selected & beats[2].valid) | move
+        value = Mux(loading, self.word.as_signed() << formats.guard, moved)[:width]
+        m.d.comb += [
+            write.addr.eq(Mux(loading, beats[2].neuron, moved_neuron)),
+            write.data.eq(Cat(value, value)),
+            write.en.eq(Cat(writes, writes & (loading | (self.phase == Phase.FREE)))),
+        ]
+        return moved, state, free_state
 
     def _site(self, m: Module):
         """Bias of the context's sample at the beat three before the force's, and target at beat 1."""
         formats, beats, depth = self._formats, self.beats, self._geometry.neurons
         values = []
         for name, fixed, loading, stage in (
-            ("biases", formats.site, self.doing.load_bias, self._force - 4),
+            ("biases", formats.site, self.doing.load_bias, 0 if self._paused else self._force - 4),
             ("targets", formats.state, self.doing.load_target, 0),
         ):
             m.submodules[name] = memory = Memory(shape=signed(fixed.width), depth=depth, init=[])
@@ -201,6 +230,8 @@ class NeuronUnit(wiring.Component):
         state_fraction, site_fraction = formats.state.fraction, formats.site.fraction
 
         def delay(value, cycles: int, name: str):
+            if self._paused:
+                return value
             for cycle in range(cycles):
                 later = Signal.like(value, name=f"{name}_{cycle}")
                 m.d.sync += later.eq(value)
@@ -208,15 +239,18 @@ class NeuronUnit(wiring.Component):
             return value
 
         def stage(shape, name: str, value):
+            """A register; of a shape, or of the value's own with at most so many bits."""
+            if isinstance(shape, int):
+                shape = Shape(min(shape, len(value)), value.shape().signed)
             register = Signal(shape, name=name)
             m.d.sync += register.eq(value)
             return register
 
-        # Stage 1 to 2. The half that rounds the slope is one step of the stiffness.
+        # Stage 1 to 2. The half that rounds the slope is some steps of the stiffness.
         state = self.state
-        stiffness = stage(signed(formats.site.width), "stiffness_2", self.stiffness)
-        quartic = stage(signed(formats.site.width), "quartic_2", self.quartic)
-        target = stage(signed(formats.state.width), "target_2", target)
+        stiffness = delay(self.stiffness, 1, "stiffness_2")
+        quartic = delay(self.quartic, 1, "quartic_2")
+        target = delay(target, 1, "target_2")
 
         # Leak: s (stiffness + quartic s^2).
         square_3 = stage(signed(2 * formats.state.width), "square_3", state * state)
@@ -224,10 +258,10 @@ class NeuronUnit(wiring.Component):
             signed(formats.bus.width), "square_4", round_shift(square_3, 2 * state_fraction - formats.bus.fraction)
         )
         quartic_4 = delay(quartic, 2, "quartic")
-        stiffness_5 = stage(signed(formats.site.width + 1), "stiffness_5", delay(stiffness, 2, "stiffness") + 1)
-        bend_5 = stage(signed(formats.site.width + formats.bus.width), "bend_5", quartic_4 * square_4)
         shift = site_fraction + formats.bus.fraction - formats.slope.fraction
-        assert shift == formats.bus.fraction + 1
+        half = 1 << shift - 1 - formats.bus.fraction
+        stiffness_5 = stage(signed(formats.site.width + 1), "stiffness_5", delay(stiffness, 2, "stiffness") + half)
+        bend_5 = stage(signed(formats.site.width + formats.bus.width), "bend_5", quartic_4 * square_4)
         slope, slope_over = saturate((bend_5 + (stiffness_5 << formats.bus.fraction)) >> shift, formats.slope)
         slope_6 = stage(signed(formats.slope.width), "slope_6", slope)
         slope_clip = delay(slope_over, f - 5, "slope_clip")
@@ -242,19 +276,19 @@ class NeuronUnit(wiring.Component):
         miss_clip = delay(miss_over & nudged, f - 2, "miss_clip")
         nudge_4 = stage(signed(formats.state.width + formats.beta.width), "nudge_4", miss_3 * self.beta)
         shift = state_fraction + formats.beta.fraction - fraction
-        nudge_5 = stage(signed(27), "nudge_5", round_shift(nudge_4, shift))
+        nudge_5 = stage(27, "nudge_5", round_shift(nudge_4, shift))
 
         # Push: over the lanes and the ends, from the half that is added for rounding.
-        ends = (self._geometry.groups - 1).bit_length() + 1
-        push = Signal(signed(self.products.shape().width + ends))
-        taking = beats[f - 3]
+        push = Signal(signed(self.products.shape().width + _ends(self._geometry)))
+        taking = beats[4 + len(sum_radices(self._geometry))]
         shift = formats.weight.fraction + formats.bus.fraction - fraction
-        m.d.sync += push.eq(Mux(taking.first, 1 << shift >> 1, push) + Mux(taking.empty, 0, self.products))
-        drawn = stage(signed(28), "drawn", (bias << (fraction - site_fraction)) + delay(nudge_5, f - 8, "nudge"))
-        pushed = stage(signed(42), "pushed", (push >> shift) + drawn)
+        with m.If(taking.valid if self._paused else 1):
+            m.d.sync += push.eq(Mux(taking.first, 1 << shift >> 1, push) + Mux(taking.empty, 0, self.products))
+        drawn = stage(28, "drawn", (bias << (fraction - site_fraction)) + delay(nudge_5, f - 8, "nudge"))
+        pushed = stage(42, "pushed", (push >> shift) + drawn)
 
         # Force: the leak, ready at stage 8, waits for the push.
-        force = stage(signed(43), "force", pushed - delay(leak_8, f - 9, "leak"))
+        force = stage(43, "force", pushed - delay(leak_8, f - 9, "leak"))
         last = Signal()  # of f
         m.d.sync += last.eq(beats[f - 1].valid & beats[f - 1].last & self.active)
         m.d.sync += [
@@ -262,15 +296,17 @@ class NeuronUnit(wiring.Component):
             self.force_clips.eq(Mux(last, slope_clip + miss_clip, 0)),
         ]
 
-        # Noise: the word is taken three stages before.
-        noise_0 = stage(signed(xi.shape().width + formats.amplitude.width), "noise_0", xi * self.amplitude)
-        noisy = delay(stored, f - 1, "stored") + round_shift(noise_0, formats.amplitude.fraction)
-        noisy_1 = stage(signed(28), "noisy_1", noisy)
+        # Noise, if there is any: the word is taken three stages before.
+        noisy_1 = stored
+        if xi is not None:
+            noise_0 = stage(signed(xi.shape().width + formats.amplitude.width), "noise_0", xi * self.amplitude)
+            noisy = delay(stored, f - 1, "stored") + round_shift(noise_0, formats.amplitude.fraction)
+            noisy_1 = stage(28, "noisy_1", noisy)
 
         # Move. The bit that was shifted out last rounds.
-        step = stage(signed(43), "step", force >> self.dt_shift)
+        step = stage(43, "step", force >> self.dt_shift)
         rounds = stage(1, "rounds", ((force << 1) >> self.dt_shift)[0])
-        sum_2 = stage(signed(45), "sum_2", noisy_1 + step + rounds)
+        sum_2 = stage(45, "sum_2", noisy_1 + step + rounds)
         bounded, over = clip(sum_2, formats.rail)
         clipped = stage(1, "clipped", over)
         m.d.sync += moved.eq(bounded)

@@ -97,6 +97,10 @@ class Sequencer(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         contexts, done = self._geometry.contexts, self.done
+        # A number has as many bits as the device's sizes ask for.
+        groups = self.groups[: self._geometry.groups.bit_length()]
+        neurons = self.neurons[: self._geometry.neurons.bit_length()]
+        levels = self.levels[: self._geometry.levels.bit_length()]
         drain_contrast, drain_move = contrast_stage(contexts), force_stage(self._geometry.lanes) + 3
         step = Signal(16)
         warm = Signal(range(WARM_UP))
@@ -169,11 +173,11 @@ class Sequencer(wiring.Component):
                     m.next = "CLEAR"
 
             with m.State("CLEAR"):
-                count = Mux(self.groups > self.neurons, self.groups, self.neurons)
+                count = Mux(groups > neurons, groups, neurons)
                 walk(Op.CLEAR, Order.LINEAR, drain_contrast, count=count)
                 with m.If(done):
                     m.d.sync += self.level.eq(self.level + 1)
-                    with m.If(self.level + 1 == self.levels):
+                    with m.If(self.level + 1 == levels):
                         m.next = "LOAD LEVEL"
 
             # Load each context's sample, and the gains and biases of its level.
@@ -183,11 +187,11 @@ class Sequencer(wiring.Component):
                 with m.If(done):
                     m.next = "LOAD GAINS"
             with m.State("LOAD GAINS"):
-                walk(Op.LOAD_GAIN, Order.LINEAR, DRAIN_LOAD, count=self.groups)
+                walk(Op.LOAD_GAIN, Order.LINEAR, DRAIN_LOAD, count=groups)
                 with m.If(done):
                     m.next = "LOAD BIASES"
             with m.State("LOAD BIASES"):
-                walk(Op.LOAD_BIAS, Order.LINEAR, DRAIN_LOAD, count=self.neurons)
+                walk(Op.LOAD_BIAS, Order.LINEAR, DRAIN_LOAD, count=neurons)
                 with m.If(done):
                     m.next = "LOAD STATES"
             with m.State("LOAD STATES"):
@@ -280,14 +284,14 @@ class Sequencer(wiring.Component):
                     m.d.sync += self.fresh.eq(0)
                     m.next = "CONTRAST GAINS"
             with m.State("CONTRAST GAINS"):
-                walk(Op.CONTRAST_GAIN, Order.LINEAR, drain_contrast, count=self.groups)
+                walk(Op.CONTRAST_GAIN, Order.LINEAR, drain_contrast, count=groups)
 
                 def gained() -> None:
                     m.next = "CONTRAST BIASES"
 
                 for_each_context("CONTRAST GAINS", gained)
             with m.State("CONTRAST BIASES"):
-                walk(Op.CONTRAST_BIAS, Order.LINEAR, drain_contrast, count=self.neurons)
+                walk(Op.CONTRAST_BIAS, Order.LINEAR, drain_contrast, count=neurons)
 
                 def contrasted() -> None:
                     with m.Switch(self.phase):

@@ -6,7 +6,7 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from ..substrate.geometry import Geometry
-from ..substrate.protocol import SPACES
+from ..substrate.protocol import SPACES, table_masks
 from .hostport import SpacePort
 from .passes import Beat, Order
 
@@ -63,6 +63,8 @@ class Walker(wiring.Component):
     ----------
     geometry
         Sizes of the tables.
+    pause
+        Cycles to wait after the last end of a neuron, in the order :attr:`.passes.Order.NEURONS_ENDS`.
 
     Attributes
     ----------
@@ -78,8 +80,8 @@ class Walker(wiring.Component):
         Host access to the tables.
     """
 
-    def __init__(self, geometry: Geometry) -> None:
-        self._geometry = geometry
+    def __init__(self, geometry: Geometry, pause: int = 0) -> None:
+        self._geometry, self._pause = geometry, pause
         super().__init__(
             {
                 "go": In(1),
@@ -97,20 +99,28 @@ class Walker(wiring.Component):
 
         m.submodules.modules = modules = Memory(shape=ModuleEntry, depth=geometry.modules, init=[])
         m.submodules.ends = ends = Memory(shape=EndEntry, depth=geometry.ends, init=[])
-        # Read without a clock: tables are small, and what is looked up here is wanted in the same cycle.
-        module_read, end_read = modules.read_port(domain="comb"), ends.read_port(domain="comb")
+        # What is looked up here is wanted in the same cycle: tables are small enough to be read without a clock, or,
+        # from block RAM, at the address that comes next.
+        domain = "sync" if geometry.compact else "comb"
+        module_read, end_read = modules.read_port(domain=domain), ends.read_port(domain=domain)
 
         # Position: module, end within module, neuron within module (or plain index). Of this module all is at hand in
         # registers, made when the walk got there from the table's next row; its last index and end, not their numbers.
+        # Numbers have as many bits as the sizes ask for.
         entry = Signal(ModuleEntry)
-        last_of_entry, last_end_of_entry, no_ends = Signal(16), Signal(14), Signal()
-        end = Signal(14)
-        index = Signal(16)
-        place = Signal(16)  # of this end in its table
+        index = Signal(range(max(geometry.neurons, geometry.groups)))
+        end, place = Signal(range(geometry.ends)), Signal(range(geometry.ends))  # within the module; in its table
+        last_of_entry, last_end_of_entry, no_ends = Signal.like(index), Signal.like(end), Signal()
         next_module = Signal(6)
+        place_then, module_then = Signal.like(place), Signal.like(next_module)
+        m.d.comb += [place_then.eq(place), module_then.eq(next_module)]
+        m.d.sync += [place.eq(place_then), next_module.eq(module_then)]
         following = module_read.data
         here = end_read.data
-        m.d.comb += [module_read.addr.eq(next_module), end_read.addr.eq(place)]
+        if geometry.compact:
+            m.d.comb += [module_read.addr.eq(module_then), end_read.addr.eq(place_then)]
+        else:
+            m.d.comb += [module_read.addr.eq(next_module), end_read.addr.eq(place)]
 
         def enter() -> None:
             """Go to the next module."""
@@ -119,10 +129,10 @@ class Walker(wiring.Component):
                 last_of_entry.eq(following.count - 1),
                 last_end_of_entry.eq(following.ends - 1),
                 no_ends.eq(following.ends == 0),
-                place.eq(following.first_end),
                 end.eq(0),
                 index.eq(0),
             ]
+            m.d.comb += place_then.eq(following.first_end)
 
         linear, over_ends, neuron_major = command.linear, command.over_ends, command.neuron_major
         wanted = (entry.clamped & command.clamped) | (~entry.clamped & command.free) | (entry.output & command.output)
@@ -131,7 +141,7 @@ class Walker(wiring.Component):
         last_index = Signal()
         last_end = Signal()
         m.d.comb += [
-            last_index.eq(~command.over_neurons | (index == Mux(linear, command.last, last_of_entry))),
+            last_index.eq(~command.over_neurons | (index == Mux(linear, command.last, last_of_entry)[: len(index)])),
             last_end.eq(command.one_end | no_ends | (end == last_end_of_entry)),
         ]
 
@@ -140,13 +150,18 @@ class Walker(wiring.Component):
         drain = Signal(5)
         finish = Signal()
         leave = Signal()
+        rest = Signal(range(max(self._pause, 1) + 1))
         m.d.comb += self.done.eq(draining & (drain == command.drain))
         with m.If(draining):
             # The walk goes back to the first module.
             enter()
-            m.d.sync += [drain.eq(drain + 1), next_module.eq(0)]
+            m.d.sync += drain.eq(drain + 1)
+            m.d.comb += module_then.eq(0)
             with m.If(self.done):
-                m.d.sync += [draining.eq(0), drain.eq(0), next_module.eq(1)]
+                m.d.sync += [draining.eq(0), drain.eq(0)]
+                m.d.comb += module_then.eq(1)
+        with m.Elif(rest != 0):
+            m.d.sync += rest.eq(rest - 1)
         with m.Elif(self.go):
             with m.If(linear):
                 m.d.comb += [emit.eq(~command.empty), finish.eq(last_index | command.empty)]
@@ -154,31 +169,30 @@ class Walker(wiring.Component):
             with m.Elif(skip_module):
                 m.d.comb += leave.eq(1)
             with m.Elif(skip_end):
-                m.d.sync += [end.eq(end + 1), place.eq(place + 1)]
-                m.d.comb += leave.eq(last_end)
+                m.d.sync += end.eq(end + 1)
+                m.d.comb += [place_then.eq(place + 1), leave.eq(last_end)]
             with m.Else():
                 m.d.comb += [emit.eq(1), leave.eq(last_index & last_end)]
                 with m.If(neuron_major):
-                    m.d.sync += [
-                        end.eq(Mux(last_end, 0, end + 1)),
-                        place.eq(Mux(last_end, entry.first_end, place + 1)),
-                    ]
+                    m.d.sync += end.eq(Mux(last_end, 0, end + 1))
+                    m.d.comb += place_then.eq(Mux(last_end, entry.first_end, place + 1))
                     with m.If(last_end):
-                        m.d.sync += index.eq(index + 1)
+                        m.d.sync += [index.eq(index + 1), rest.eq(self._pause)]
                 with m.Else():
                     m.d.sync += index.eq(Mux(last_index, 0, index + 1))
                     with m.If(last_index):
-                        m.d.sync += [end.eq(end + 1), place.eq(place + 1)]
+                        m.d.sync += end.eq(end + 1)
+                        m.d.comb += place_then.eq(place + 1)
             with m.If(leave):
                 enter()
-                m.d.sync += next_module.eq(next_module + 1)
+                m.d.comb += module_then.eq(next_module + 1)
                 m.d.comb += finish.eq(next_module == self.modules)
             with m.If(finish):
-                m.d.sync += draining.eq(1)
+                m.d.sync += [draining.eq(1), rest.eq(0)]
 
         m.d.sync += self.beat.valid.eq(emit)
-        # Between beats, what they carry does not matter.
-        m.d.sync += [
+        # Between beats, what they carry does not matter; but in the pause after a neuron it is held.
+        fields = [
             self.beat.first.eq(Mux(neuron_major, end == 0, index == 0)),
             self.beat.last.eq(Mux(neuron_major, last_end, last_index)),
             self.beat.empty.eq(neuron_major & no_ends),
@@ -188,24 +202,31 @@ class Walker(wiring.Component):
             self.beat.group.eq(Mux(linear, index, here.group)),
             self.beat.side.eq(here.side),
         ]
+        if self._pause:
+            with m.If(emit):
+                m.d.sync += fields
+        else:
+            m.d.sync += fields
 
-        self._host(m, modules, ends, module_read, end_read, next_module, place)
+        self._host(m, modules, ends, module_read, end_read, module_then, place_then)
         return m
 
-    def _host(self, m, modules, ends, module_read, end_read, next_module, place) -> None:
+    def _host(self, m, modules, ends, module_read, end_read, module_then, place_then) -> None:
         """Let the host write both tables and read them back, while no walk is on."""
         port = self.port
         at_modules = port.space == SPACES["modules"].code
         at_ends = port.space == SPACES["ends"].code
         # Entries are wider than a word: the first word waits until the second comes.
         low = Signal(32)
+        masks = table_masks(self._geometry)
+        low_mask, high_mask = masks["modules"]
         module_write, end_write = modules.write_port(), ends.write_port()
         m.d.comb += [
             module_write.addr.eq(port.row),
-            module_write.data.eq(low | (port.write_data << 32)),
+            module_write.data.eq((low & low_mask) | ((port.write_data & high_mask) << 32)),
             module_write.en.eq(port.write & at_modules & (port.word == 1)),
             end_write.addr.eq(port.row),
-            end_write.data.eq(port.write_data),
+            end_write.data.eq(port.write_data & masks["ends"][0]),
             end_write.en.eq(port.write & at_ends),
         ]
         with m.If(port.write & at_modules & (port.word == 0)):
@@ -214,6 +235,6 @@ class Walker(wiring.Component):
         # The walk's own addresses serve the host, so that a walk waits for no choice. A run begins with a linear pass,
         # at whose end they are where walks begin.
         with m.If(~port.busy):
-            m.d.sync += [next_module.eq(port.row), place.eq(port.row)]
+            m.d.comb += [module_then.eq(port.row), place_then.eq(port.row)]
         whole = module_read.data.as_value()
         m.d.sync += port.read_data.eq(Mux(at_ends, end_read.data.as_value(), Mux(port.word[0], whole[32:], whole[:32])))

@@ -60,10 +60,20 @@ def _points(size: int, data: str) -> TrainConfig:
     )  # fmt: skip
 
 
+def _points_small(size: int, data: str) -> TrainConfig:
+    """The same with a network that fits an iCEBreaker."""
+    edm = Edm(levels=8, sigma_min=0.1)
+    return TrainConfig(
+        "points-small", data, _network(size, 24, (6, 6, 2), edm, dt=0.125), edm=edm,
+        steps=600, batch=32, learning_rate=5e-3, average=0.98, evaluate_every=100, checkpoint_every=50,
+    )  # fmt: skip
+
+
 RECIPES: dict[str, tuple[str, Callable[[int, str], TrainConfig]]] = {
     "digits-quick": ("digits", _digits_quick),
     "digits": ("digits", _digits),
     "points": ("moons", _points),
+    "points-small": ("moons", _points_small),
 }
 """For each recipe its own data set, and how it is made for samples of a size."""
 

@@ -77,7 +77,7 @@ class BoardBuild:
     trace: bool = False
 
 
-def board_geometry(lanes: int = 8, contexts: int = 1) -> Geometry:
+def board_geometry(lanes: int = 8, contexts: int = 1, compact: int = 0) -> Geometry:
     """Sizes with memories for every network one would simulate, so that a single build serves them all.
 
     Raises
@@ -93,6 +93,7 @@ def board_geometry(lanes: int = 8, contexts: int = 1) -> Geometry:
             rows=max(4096, 65536 // max(lanes, 1)),
             groups=max(64, 1 << (1023 // max(lanes, 1)).bit_length()),
             levels=32,
+            compact=compact,
         )
     except ValueError as error:
         raise CapabilityError(f"A simulated board cannot be built: {error}") from None
@@ -139,7 +140,8 @@ def build_board(geometry: Geometry | None = None, *, trace: bool = False, consol
     """
     geometry = geometry or board_geometry()
     identity = digest(geometry, trace=trace)
-    name = f"{geometry.lanes}x{geometry.contexts}{'-trace' if trace else ''}-{identity.hex()[:24]}"
+    kind = f"{'-compact' if geometry.compact else ''}{'-trace' if trace else ''}"
+    name = f"{geometry.lanes}x{geometry.contexts}{kind}-{identity.hex()[:24]}"
     target = cache_folder() / name
     build = BoardBuild(target / "board", geometry, trace)
     if target.is_dir():

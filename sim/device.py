@@ -12,13 +12,15 @@ from .build import BoardBuild, board_geometry, build_board
 __all__ = ["connect", "open_board"]
 
 
-def open_board(lanes: int = 8, contexts: int = 1, *, trace: Path | None = None) -> GatewareDevice:
+def open_board(lanes: int = 8, contexts: int = 1, *, compact: int = 0, trace: Path | None = None) -> GatewareDevice:
     """Build the simulated board if need be, start it, and connect to its device.
 
     Parameters
     ----------
     lanes, contexts
         Rank channels and samples worked on at once.
+    compact
+        1 for the variant of small FPGAs.
     trace
         File for waveforms (VCD), complete when the device is closed.
 
@@ -29,7 +31,7 @@ def open_board(lanes: int = 8, contexts: int = 1, *, trace: Path | None = None) 
     DeviceError
         If the trace file cannot be written, or the simulator does not start.
     """
-    return connect(build_board(board_geometry(lanes, contexts), trace=trace is not None), trace=trace)
+    return connect(build_board(board_geometry(lanes, contexts, compact), trace=trace is not None), trace=trace)
 
 
 def connect(build: BoardBuild, *, trace: Path | None = None) -> GatewareDevice:

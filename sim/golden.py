@@ -27,7 +27,7 @@ from ..substrate.codes import (
     encode_schedule,
 )
 from ..substrate.errors import CapabilityError, DeviceError
-from ..substrate.formats import BATCH_LIMIT, FORMATS
+from ..substrate.formats import BATCH_LIMIT, COMPACT, FORMATS, Formats
 from ..substrate.interface import Identity, Substrate
 from ..substrate.network import Network
 from ..substrate.parameters import Parameters
@@ -40,7 +40,6 @@ __all__ = ["Golden", "GoldenRun"]
 
 Array = NDArray[np.float64]
 
-_F = FORMATS
 _NOISE_CHUNK = 1 << 20
 """Noise integers made at once."""
 
@@ -69,9 +68,17 @@ class GoldenRun:
 
 
 class Golden(Substrate):
-    """``golden:``: the bit-exact model of the gateware, without its clock."""
+    """``golden:``: the bit-exact model of the gateware, without its clock.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    compact
+        1 to be a compact device, which has other formats inside, and no noise.
+    """
+
+    def __init__(self, compact: int = 0) -> None:
+        self._formats = COMPACT if compact else FORMATS
+        self._thermal = not compact
         self._network: Network | None = None
         self._codes: Codes | None = None
         self._model: _Model | None = None
@@ -82,9 +89,10 @@ class Golden(Substrate):
     @property
     def identity(self) -> Identity:
         """Identity of the model; its build is the hash of the number formats and the version."""
-        build = hashlib.sha256(repr((__version__, FORMATS)).encode()).hexdigest()[:16]
-        formats = {name: str(fixed) for name, fixed in FORMATS.pairs()}
-        return Identity("golden:", "golden", "golden", build, BATCH_LIMIT, details={"formats": formats})
+        build = hashlib.sha256(repr((__version__, self._formats, self._thermal)).encode()).hexdigest()[:16]
+        formats = {name: str(fixed) for name, fixed in self._formats.pairs()}
+        details = {"formats": formats}
+        return Identity("golden:", "golden", "golden", build, BATCH_LIMIT, thermal=self._thermal, details=details)
 
     def configure(self, network: Network) -> None:
         """Take a network of any size."""
@@ -94,14 +102,14 @@ class Golden(Substrate):
         """Round parameters to the device's formats."""
         if self._network is None:
             raise DeviceError("golden: has no network: call configure before write")
-        self._codes = encode_parameters(self._network, parameters)
-        self._model = _Model(self._network, self._codes)
+        self._codes = encode_parameters(self._network, parameters, self._formats)
+        self._model = _Model(self._network, self._codes, self._formats)
 
     def read(self) -> Parameters:
         """Parameters as rounded."""
         if self._codes is None:
             raise DeviceError("golden: has no parameters: call write before read")
-        return decode_parameters(self._codes)
+        return decode_parameters(self._codes, self._formats)
 
     def run(self, minibatch: Minibatch, schedule: Schedule) -> Result:
         """Run a minibatch."""
@@ -112,15 +120,22 @@ class Golden(Substrate):
                 f"A minibatch of golden: must have at most {BATCH_LIMIT} samples, not {len(minibatch)}"
             )
         network = self._network
-        codes = encode_schedule(network, schedule)
-        clamped, target = encode_minibatch(network, minibatch, schedule)
+        codes = encode_schedule(network, schedule, self._formats)
+        clamped, target = encode_minibatch(network, minibatch, schedule, self._formats)
+        if codes.amplitude and not self._thermal:
+            raise CapabilityError(
+                f"A compact golden: has no thermal noise, so temperature must be 0, not {schedule.temperature:g}: "
+                "lower it, or use golden:"
+            )
         run = self._model.run(clamped, minibatch.levels, target, schedule, codes)
         self._run, self._runs, self._samples = run, self._runs + 1, self._samples + len(minibatch)
-        outputs = _see(run.free[:, network.slices[network.output]])
+        outputs = _see(run.free[:, network.slices[network.output]], self._formats)
         return Result(
-            outputs=FORMATS.state.decode(outputs),
-            contrast=None if run.sums is None else decode_contrast(network, run.sums, codes, len(minibatch)),
-            residual=decode_residual(network, run.residual, len(minibatch)),
+            outputs=self._formats.state.decode(outputs),
+            contrast=None
+            if run.sums is None
+            else decode_contrast(network, run.sums, codes, len(minibatch), self._formats),
+            residual=decode_residual(network, run.residual, len(minibatch), self._formats),
             saturations=Saturations(**run.clips),
             relax_steps=len(minibatch) * (schedule.free_steps + schedule.nudged_steps * codes.mode),
         )
@@ -129,7 +144,8 @@ class Golden(Substrate):
         """Stored states of all samples of the last run, (B, N)."""
         if self._run is None:
             raise DeviceError("golden: has no states: call run before states")
-        return {"free": FORMATS.stored.decode(self._run.free), "last": FORMATS.stored.decode(self._run.last)}
+        decode = self._formats.stored.decode
+        return {"free": decode(self._run.free), "last": decode(self._run.last)}
 
     def health(self) -> dict[str, int | float]:
         """Runs and samples since it was made."""
@@ -139,9 +155,9 @@ class Golden(Substrate):
         """Nothing to release."""
 
 
-def _see(stored: Array) -> Array:
+def _see(stored: Array, formats: Formats) -> Array:
     """State as multipliers see it."""
-    return np.asarray(np.floor(stored * 2.0**-_F.guard + 0.5))
+    return np.asarray(np.floor(stored * 2.0**-formats.guard + 0.5))
 
 
 class _Model:
@@ -151,22 +167,21 @@ class _Model:
     stand side by side, so that a pass over a module is one matrix product.
     """
 
-    def __init__(self, network: Network, codes: Codes) -> None:
-        self.network, self.codes = network, codes
+    def __init__(self, network: Network, codes: Codes, formats: Formats) -> None:
+        self.network, self.codes, self.formats = network, codes, formats
         self.free = free = np.flatnonzero(~network.clamped)
         self.ends = ends = [
-            _End(network, codes, number, side, own, other)
+            _End(network, codes, formats, number, side, own, other)
             for number, coupling in enumerate(network.couplings)
             for side, (own, other) in enumerate(((coupling.a, coupling.b), (coupling.b, coupling.a)))
         ]
         self.modules = [_FreeModule(network, name, ends) for name in network.slices if not network[name].clamped]
-        self.stiffness = codes.stiffness[free] * 2.0 ** (_F.bus.fraction - self._slope_shift) + 0.5
-        self.quartic = codes.quartic[free] * 2.0**-self._slope_shift
+        shift = formats.site.fraction + formats.bus.fraction - formats.slope.fraction
+        self.stiffness = codes.stiffness[free] * 2.0 ** (formats.bus.fraction - shift) + 0.5
+        self.quartic = codes.quartic[free] * 2.0**-shift
         output = network.slices[network.output]
         start = int(np.searchsorted(free, output.start))
         self.output = slice(start, start + network.outputs)
-
-    _slope_shift = _F.site.fraction + _F.bus.fraction - _F.slope.fraction
 
     def run(
         self, clamped: NDArray[np.int64], levels: NDArray[np.int64], target: NDArray[np.int64] | None,
@@ -175,9 +190,9 @@ class _Model:
         """All phases of a minibatch."""
         batch, network = len(levels), self.network
         stored = np.zeros((batch, network.neurons))
-        stored[:, network.clamped] = clamped * 2.0**_F.guard
+        stored[:, network.clamped] = clamped * 2.0**self.formats.guard
         run = GoldenRun(stored, stored)
-        drives, raws = self._clamped_drives(_see(stored), levels, run)
+        drives, raws = self._clamped_drives(_see(stored, self.formats), levels, run)
 
         def stream(phases: list[int]) -> list[NoiseStream]:
             samples = np.arange(batch)
@@ -204,22 +219,26 @@ class _Model:
         raws: dict[tuple[int, int], Array] = {}
         for end in self.ends:
             if self.network[end.own].clamped:
-                raws[end.key] = _bounded(np.floor(states[:, end.neurons] @ end.project + 0.5), _F.bus.top, run, "bus")
-                drives[end.key] = _drive(raws[end.key], end.gain[levels], run)
+                raws[end.key], drives[end.key] = self._project(end, states, levels, run)
         return drives, raws
+
+    def _project(self, end: _End, states: Array, levels: NDArray[np.int64], run: GoldenRun) -> tuple[Array, Array]:
+        """Bus and drive of an end."""
+        top = self.formats.bus.top
+        raw = _bounded(np.floor(states[:, end.neurons] @ end.project + 0.5), top, run, "bus")
+        return raw, _drive(raw, end.gain[levels], top, run)
 
     def _contrast(self, contrasted, levels, drives, raws, run: GoldenRun) -> Sums:
         """Project and drive all ends of the final states, and add up."""
         parts = []
         for sign, stored in contrasted:
-            states = _see(stored)
+            states = _see(stored, self.formats)
             all_drives, all_raws = dict(drives), dict(raws)
             for end in self.ends:
                 if not self.network[end.own].clamped:
-                    raw = _bounded(np.floor(states[:, end.neurons] @ end.project + 0.5), _F.bus.top, run, "bus")
-                    all_raws[end.key], all_drives[end.key] = raw, _drive(raw, end.gain[levels], run)
+                    all_raws[end.key], all_drives[end.key] = self._project(end, states, levels, run)
             parts.append((sign, states, all_raws, all_drives))
-        return contrast_sums(self.network, levels, parts)
+        return contrast_sums(self.network, levels, parts, self.formats)
 
 
 class _End:
@@ -239,14 +258,16 @@ class _End:
         Gains scaled for the drive, (levels, k).
     """
 
-    def __init__(self, network: Network, codes: Codes, number: int, side: int, own: str, other: str) -> None:
+    def __init__(
+        self, network: Network, codes: Codes, formats: Formats, number: int, side: int, own: str, other: str
+    ) -> None:
         self.key, self.opposite = (number, side), (number, 1 - side)
         self.own, self.other = own, other
         self.neurons = network.slices[own]
         weights = (codes.U, codes.V)[side][number].astype(float)
-        self.project = weights * 2.0 ** -(_F.weight.fraction + _F.state.fraction - _F.bus.fraction)
-        self.push = weights.T * 2.0 ** -(_F.weight.fraction + _F.bus.fraction - _F.stored.fraction)
-        self.gain = codes.gain[number] * 2.0**-_F.gain.fraction
+        self.project = weights * 2.0 ** -(formats.weight.fraction + formats.state.fraction - formats.bus.fraction)
+        self.push = weights.T * 2.0 ** -(formats.weight.fraction + formats.bus.fraction - formats.stored.fraction)
+        self.gain = codes.gain[number] * 2.0**-formats.gain.fraction
 
 
 class _FreeModule:
@@ -282,9 +303,9 @@ class _Relaxation:
 
     def __init__(self, model: _Model, levels, drives, codes: ScheduleCodes, run: GoldenRun) -> None:
         self._model, self._levels, self._codes, self._run = model, levels, codes, run
-        network = model.network
+        network, formats = model.network, model.formats
         # What does not change from step to step: bias, and the push of clamped modules.
-        bias = model.codes.bias[levels] * 2.0 ** (_F.stored.fraction - _F.site.fraction)
+        bias = model.codes.bias[levels] * 2.0 ** (formats.stored.fraction - formats.site.fraction)
         push = np.zeros((len(levels), network.neurons))
         for module in model.modules:
             for end in module.outer:
@@ -296,7 +317,7 @@ class _Relaxation:
         target: NDArray[np.int64] | None = None, betas: tuple[int, ...] = (), residual: bool = False,
     ) -> Array:  # fmt: skip
         """Relax from ``start``, once for each of ``betas`` (once without nudge if there are none); (R B, N)."""
-        model, runs = self._model, max(len(betas), 1)
+        model, formats, runs = self._model, self._model.formats, max(len(betas), 1)
         levels = np.tile(self._levels, runs)
         gains = {end.key: end.gain[levels] for module in model.modules for end in module.inner}
         bias, push = np.tile(self._bias, (runs, 1)), np.tile(self._push, (runs, 1))
@@ -304,45 +325,45 @@ class _Relaxation:
         stored = full[:, model.free]
         if target is not None:
             nudge = np.repeat(betas, len(start))[:, None] * 2.0 ** -(
-                _F.state.fraction + _F.beta.fraction - _F.stored.fraction
+                formats.state.fraction + formats.beta.fraction - formats.stored.fraction
             )
             goal = np.tile(target, (runs, 1)).astype(float)
-        draws = _draw(noise, steps, stored.shape, self._codes.amplitude)
+        draws = _draw(noise, steps, stored.shape, self._codes.amplitude * 2.0**-formats.amplitude.fraction)
         scale = 2.0**-self._codes.dt_shift
         for step in range(steps):
-            states = _see(stored)
+            states = _see(stored, formats)
             force = self._push_of(states, gains, push)
             np.floor(force, out=force)
             force += bias
             force -= self._leak(states)
             if target is not None:
-                miss = _bounded(goal - states[:, model.output], _F.state.top, self._run, "force")
+                miss = _bounded(goal - states[:, model.output], formats.state.top, self._run, "force")
                 miss *= nudge
                 miss += 0.5
                 force[:, model.output] += np.floor(miss, out=miss)
             if residual and step == steps - 1:
-                self._run.residual += int(np.floor(np.abs(force) * 2.0**-_F.guard).sum())
+                self._run.residual += int(np.floor(np.abs(force) * 2.0**-formats.guard).sum())
             force *= scale
             force += 0.5
             stored += np.floor(force, out=force)
             if self._codes.amplitude:
                 stored += next(draws)
-            stored = _bounded(stored, _F.rail, self._run, "state")
+            stored = _bounded(stored, formats.rail, self._run, "state")
         full[:, model.free] = stored
         return full
 
     def _push_of(self, states: Array, gains: dict[tuple[int, int], Array], constant: Array) -> Array:
         """Push on each free neuron, plus 1/2, before it is rounded down."""
-        model = self._model
+        model, top = self._model, self._model.formats.bus.top
         drives: dict[tuple[int, int], Array] = {}
         start = 0
         for module in model.modules:
             stop = start + module.project.shape[0]
             raw = states[:, start:stop] @ module.project
             raw += 0.5
-            raw = _bounded(np.floor(raw, out=raw), _F.bus.top, self._run, "bus")
+            raw = _bounded(np.floor(raw, out=raw), top, self._run, "bus")
             for end, (low, high) in zip(module.inner, module.edges, strict=True):
-                drives[end.key] = _drive(raw[:, low:high], gains[end.key], self._run)
+                drives[end.key] = _drive(raw[:, low:high], gains[end.key], top, self._run)
             start = stop
         force = constant.copy()
         start = 0
@@ -357,24 +378,24 @@ class _Relaxation:
 
     def _leak(self, states: Array) -> Array:
         """s (stiffness + quartic s^2)."""
-        model = self._model
+        model, formats = self._model, self._model.formats
         slope = states * states
-        slope *= 2.0 ** -(2 * _F.state.fraction - _F.bus.fraction)
+        slope *= 2.0 ** -(2 * formats.state.fraction - formats.bus.fraction)
         slope += 0.5
         np.floor(slope, out=slope)
         slope *= model.quartic
         slope += model.stiffness
-        slope = _bounded(np.floor(slope, out=slope), _F.slope.top, self._run, "force")
+        slope = _bounded(np.floor(slope, out=slope), formats.slope.top, self._run, "force")
         slope *= states
-        slope *= 2.0 ** -(_F.state.fraction + _F.slope.fraction - _F.stored.fraction)
+        slope *= 2.0 ** -(formats.state.fraction + formats.slope.fraction - formats.stored.fraction)
         slope += 0.5
         return np.floor(slope, out=slope)
 
 
-def _drive(raw: Array, gain: Array, run: GoldenRun) -> Array:
+def _drive(raw: Array, gain: Array, top: int, run: GoldenRun) -> Array:
     drive = raw * gain
     drive += 0.5
-    return _bounded(np.floor(drive, out=drive), _F.bus.top, run, "bus")
+    return _bounded(np.floor(drive, out=drive), top, run, "bus")
 
 
 def _bounded(values: Array, top: int, run: GoldenRun, kind: str) -> Array:
@@ -385,7 +406,7 @@ def _bounded(values: Array, top: int, run: GoldenRun, kind: str) -> Array:
     return values
 
 
-def _draw(streams: list[NoiseStream], steps: int, shape: tuple[int, ...], amplitude: int):
+def _draw(streams: list[NoiseStream], steps: int, shape: tuple[int, ...], amplitude: float):
     """Noise of each step, (rows, free neurons), made some steps at a time."""
     if not streams:
         return
@@ -394,7 +415,7 @@ def _draw(streams: list[NoiseStream], steps: int, shape: tuple[int, ...], amplit
     for begin in range(0, steps, chunk):
         count = min(chunk, steps - begin)
         drawn = np.concatenate([stream.take(count * neurons) for stream in streams])
-        drawn *= amplitude * 2.0**-_F.amplitude.fraction
+        drawn *= amplitude
         drawn += 0.5
         np.floor(drawn, out=drawn)
         yield from drawn.reshape(rows, count, neurons).transpose(1, 0, 2)

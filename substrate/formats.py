@@ -11,7 +11,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["BATCH_LIMIT", "FORMATS", "Fixed", "Formats"]
+__all__ = ["BATCH_LIMIT", "COMPACT", "FORMATS", "Fixed", "Formats"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +142,10 @@ class Formats:
 
 FORMATS = Formats()
 """The formats of this version of Equipoise."""
+
+COMPACT = Formats(bus=Fixed(16, 11), slope=Fixed(16, 10))
+"""Those of a compact device: no factor has more than 16 bits, which is what a multiplier of an iCE40 takes. They differ
+only inside the device, in ranges that are the same; what a host writes and reads is the same in both."""
 
 BATCH_LIMIT = 256
 """Largest minibatch of one run: up to here no contrast sum can overflow."""

@@ -37,6 +37,9 @@ class Geometry:
         Words of the sample buffer; a sample takes 1 + clamped neurons + output neurons.
     output_words
         Words of the output buffer; a sample takes one for each output neuron.
+    compact
+        1 for the variant that fits small FPGAs: number formats ``COMPACT``, no thermal noise, and a pause after each
+        neuron that moves, in which it needs no pipeline registers. 0 or 1.
 
     Raises
     ------
@@ -53,6 +56,7 @@ class Geometry:
     levels: int = 32
     sample_words: int = 65536
     output_words: int = 32768
+    compact: int = 0
 
     def __post_init__(self) -> None:
         ranges = {
@@ -65,6 +69,7 @@ class Geometry:
             "levels": (1, 64),
             "sample_words": (4, 65536),
             "output_words": (2, 65536),
+            "compact": (0, 1),
         }
         for name, (low, high) in ranges.items():
             value = getattr(self, name)
@@ -87,5 +92,5 @@ class Geometry:
     def __str__(self) -> str:
         return (
             f"{self.lanes} lanes x {self.contexts} contexts, {self.neurons} neurons, {self.rows} weight rows, "
-            f"{self.levels} levels"
+            f"{self.levels} levels{', compact' if self.compact else ''}"
         )

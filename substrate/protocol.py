@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import struct
 from dataclasses import dataclass
-from enum import IntEnum
+from enum import IntEnum, IntFlag
 
 from .formats import FORMATS, Fixed, Formats
 from .geometry import Geometry
@@ -24,12 +24,14 @@ __all__ = [
     "SPACES",
     "VERSION",
     "Access",
+    "Feature",
     "Hello",
     "Mode",
     "Operation",
     "Register",
     "Space",
     "Status",
+    "table_masks",
 ]
 
 VERSION = 1
@@ -104,6 +106,13 @@ class Mode(IntEnum):
     """Free and positive phase; positive against free."""
     SYMMETRIC = 2
     """Free, positive and negative phase; positive against negative."""
+
+
+class Feature(IntFlag):
+    """What a device may have or not; their sum is in HELLO."""
+
+    THERMAL = 1
+    """Langevin noise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,9 +228,25 @@ SPACES: dict[str, Space] = {
 }  # fmt: skip
 
 
+def table_masks(geometry: Geometry) -> dict[str, tuple[int, ...]]:
+    """Bits that the words of the module table and of the table of ends have: as many as the sizes ask for.
+
+    All others read as 0.
+    """
+    neurons, ends = _mask(geometry.neurons), _mask(geometry.ends)
+    return {
+        "modules": (_mask(geometry.neurons - 1) | neurons << 16, ends | ends << 16 | 0b11 << 30),
+        "ends": (_mask(geometry.rows - 1) | _mask(geometry.groups - 1) << 16 | 0b11 << 30,),
+    }
+
+
+def _mask(largest: int) -> int:
+    return (1 << largest.bit_length()) - 1
+
+
 def _map_hash() -> bytes:
     text = repr((HEADER.format, READ_REQUEST.format, WRITE_REQUEST.format, REGISTERS, tuple(SPACES.values())))
-    text += repr([(kind.__name__, [(m.name, m.value) for m in kind]) for kind in (Operation, Status, Mode)])
+    text += repr([(kind.__name__, [(m.name, m.value) for m in kind]) for kind in (Operation, Status, Mode, Feature)])
     return hashlib.sha256(text.encode()).digest()[:8]
 
 
@@ -245,6 +270,8 @@ class Hello:
         Bytes that the device can take in while it is busy: a host never has more unanswered.
     geometry, formats
         Sizes and number formats.
+    features
+        What it has of what not every device has.
     """
 
     build: bytes
@@ -253,6 +280,7 @@ class Hello:
     buffer: int
     geometry: Geometry
     formats: Formats = FORMATS
+    features: Feature = Feature.THERMAL
     version: int = VERSION
     oldest: int = OLDEST
     map_hash: bytes = MAP_HASH
@@ -264,7 +292,8 @@ class Hello:
         )
         sizes = [size for _, size in self.geometry.words()]
         formats = [number for _, fixed in self.formats.pairs() for number in (fixed.width, fixed.fraction)]
-        return head + struct.pack(f"<B{len(sizes)}I", len(sizes), *sizes) + bytes([len(formats), *formats])
+        tail = bytes([len(formats), *formats, self.features])
+        return head + struct.pack(f"<B{len(sizes)}I", len(sizes), *sizes) + tail
 
     @classmethod
     def unpack(cls, payload: bytes) -> Hello:
@@ -278,13 +307,13 @@ class Hello:
         head = struct.Struct("<BB8s8s8sII")
         names = [name for name, _ in Geometry().words()]
         kinds = [name for name, _ in FORMATS.pairs()]
-        length = head.size + 1 + 4 * len(names) + 1 + 2 * len(kinds)
+        length = head.size + 1 + 4 * len(names) + 1 + 2 * len(kinds) + 1
         if len(payload) != length:
             raise ValueError(f"HELLO must have {length} bytes, not {len(payload)}")
         version, oldest, map_hash, build, board, clock, buffer = head.unpack_from(payload)
         sizes = struct.unpack_from(f"<{len(names)}I", payload, head.size + 1)
-        numbers = payload[head.size + 2 + 4 * len(names) :]
+        *numbers, features = payload[head.size + 2 + 4 * len(names) :]
         geometry = Geometry(**dict(zip(names, sizes, strict=True)))
         pairs = zip(numbers[::2], numbers[1::2], strict=True)
         formats = Formats(**{name: Fixed(*pair) for name, pair in zip(kinds, pairs, strict=True)})
-        return cls(build, board, clock, buffer, geometry, formats, version, oldest, map_hash)
+        return cls(build, board, clock, buffer, geometry, formats, Feature(features), version, oldest, map_hash)

@@ -27,13 +27,13 @@ def board_build() -> BoardBuild:
 @pytest.fixture
 def sim_device() -> Iterator[Callable[..., GatewareDevice]]:
     """A small simulated board of so many lanes and contexts: within a test, always the same one."""
-    devices: dict[tuple[int, int], GatewareDevice] = {}
+    devices: dict[tuple[int, int, int], GatewareDevice] = {}
 
-    def start(lanes: int = SMALL.lanes, contexts: int = SMALL.contexts) -> GatewareDevice:
-        if (lanes, contexts) not in devices:
-            build = build_board(replace(SMALL, lanes=lanes, contexts=contexts))
-            devices[lanes, contexts] = connect(build)
-        return devices[lanes, contexts]
+    def start(lanes: int = SMALL.lanes, contexts: int = SMALL.contexts, compact: int = 0) -> GatewareDevice:
+        if (lanes, contexts, compact) not in devices:
+            build = build_board(replace(SMALL, lanes=lanes, contexts=contexts, compact=compact))
+            devices[lanes, contexts, compact] = connect(build)
+        return devices[lanes, contexts, compact]
 
     yield start
     for device in devices.values():

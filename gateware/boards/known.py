@@ -100,7 +100,7 @@ BOARDS: dict[str, Board] = {
         _colorlight("i9", "45F", 0x41112043, MIDDLE_ECP5),
         Board(
             name="icebreaker",
-            summary="1BitSquared iCEBreaker with iCE40UP5K (too small for the gateware as yet: docs/boards.md)",
+            summary="1BitSquared iCEBreaker with iCE40UP5K",
             platform=_icebreaker,
             family="ice40",
             part="iCE40UP5K",
@@ -108,13 +108,14 @@ BOARDS: dict[str, Board] = {
             clock=24_000_000,
             baud=3_000_000,
             geometry=Geometry(
-                lanes=1, contexts=1, modules=4, neurons=64, rows=512, groups=4, levels=4,
-                sample_words=512, output_words=256,
+                lanes=1, contexts=1, modules=3, neurons=32, rows=512, groups=16, levels=8,
+                sample_words=512, output_words=256, compact=1,
             ),
             lamps=Lamps(alive=("led", 1), busy=("led", 2), saturated=("led", 3), link_error=("led", 0)),
             usb=(0x0403, 0x6010),
             loader=("--board", "ice40_generic"),
             volatile=False,
+            buffer=1536,
         ),
     )
 }  # fmt: skip

@@ -32,6 +32,7 @@ from .tools import Tool, find_build_tool, run_build_tool
 
 __all__ = [
     "COLLISIONS",
+    "ICE40_MEMORIES",
     "BoardBuild",
     "bitstream_folder",
     "build_bitstream",
@@ -50,9 +51,17 @@ transparent. Told so, yosys leaves out the registers that would make such a read
 _FEW_GAINS = 'setattr -set ram_style "distributed" m:*gain_contrast*'
 """Block RAM is what small parts lack: the contrast of 64 gains or fewer, one a lane, goes into LUTs instead."""
 
+ICE40_MEMORIES = """\
+delete t:$meminit_v2 r:MEMID=*weights r:MEMID=*samples r:MEMID=*sites %u %u %i
+setattr -set ram_style "huge" m:*weights m:*samples m:*sites
+setattr -set ram_style "block" m:gains_* m:raw_*
+"""
+"""An iCE40UP5K has four large RAMs of a single port and without contents to begin with: for memories that only the host
+writes, and only between runs. It has no small ones: the registers that yosys would take are dearer than block RAM."""
+
 _OPTIONS = {
     "ecp5": {"nextpnr_opts": "--seed 1 --router router2 --timing-allow-fail --report report.json"},
-    "ice40": {"synth_opts": "-dsp", "nextpnr_opts": "--seed 1 --timing-allow-fail --report report.json"},
+    "ice40": {"synth_opts": "-dsp -spram", "nextpnr_opts": "--seed 1 --timing-allow-fail --report report.json"},
 }
 
 
@@ -169,7 +178,7 @@ def digest(board: Board, geometry: Geometry, tools: list[Tool]) -> bytes:
             "Python package amaranth is missing, which board builds need: pip install 'equipoise[boards]'"
         ) from None
     facts = (board.name, board.part, board.clock, board.baud, board.buffer, board.lamps, board.uart, board.packer)
-    total = hashlib.sha256(repr((facts, geometry, versions, COLLISIONS, _FEW_GAINS, _OPTIONS)).encode())
+    total = hashlib.sha256(repr((facts, geometry, versions, COLLISIONS, _FEW_GAINS, ICE40_MEMORIES, _OPTIONS)).encode())
     folders = [Path(package.__file__ or "").parent for package in (substrate, gateware)]
     for path in [*(path for folder in folders for path in sorted(folder.rglob("*.py"))), _pins(board)]:
         total.update(f"{path.name} {path.stat().st_size}\n".encode())
@@ -218,8 +227,11 @@ def _build(
     options = dict(_OPTIONS[board.family])
     if board.packer:
         options["ecppack_opts" if board.family == "ecp5" else "icepack_opts"] = shlex.join(board.packer)
-    few_gains = board.family == "ecp5" and geometry.levels * geometry.groups <= 64
-    script = f"{COLLISIONS}\n{_FEW_GAINS}" if few_gains else COLLISIONS
+    script = COLLISIONS
+    if board.family == "ice40":
+        script += f"\n{ICE40_MEMORIES}"
+    elif geometry.levels * geometry.groups <= 64:
+        script += f"\n{_FEW_GAINS}"
     plan = platform.prepare(Top(board, geometry, build), "top", emit_src=False, script_after_read=script, **options)
     for name, content in plan.files.items():
         path = folder / name

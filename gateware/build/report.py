@@ -117,7 +117,7 @@ class BuildReport:
 
 def project(board: Board, geometry: Geometry, network: Network) -> Speed | None:
     """Speed for a network, by counting cycles; None if it does not fit."""
-    from ..neuron import force_stage  # noqa: PLC0415 (with Amaranth, which reading a report does not need)
+    from ..neuron import force_stage, neuron_pause  # noqa: PLC0415 (with Amaranth, which reading a report does not need)
     from ..sequencer import DRAIN_BUS  # noqa: PLC0415
 
     lanes = geometry.lanes
@@ -134,7 +134,7 @@ def project(board: Board, geometry: Geometry, network: Network) -> Speed | None:
     )
     if not fits:
         return None
-    cycles = step_cycles(network, lanes, (DRAIN_BUS, DRAIN_BUS, force_stage(lanes) + 3))
+    cycles = step_cycles(network, lanes, (DRAIN_BUS, DRAIN_BUS, force_stage(lanes) + 3), neuron_pause(geometry))
     steps = board.clock / cycles
     there, back = link_bytes(network, lanes, _BATCH)
     return Speed(cycles, steps, steps * geometry.contexts / _STEPS, board.baud / 10 / max(there, back))

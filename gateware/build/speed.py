@@ -56,7 +56,7 @@ def _ends(network: Network, lanes: int) -> list[EndCount]:
     return counts
 
 
-def step_cycles(network: Network, lanes: int, drains: tuple[int, int, int]) -> int:
+def step_cycles(network: Network, lanes: int, drains: tuple[int, int, int], pause: int = 0) -> int:
     """Clock cycles of a relaxation step, as the sequencer and the walker take them.
 
     Parameters
@@ -67,6 +67,8 @@ def step_cycles(network: Network, lanes: int, drains: tuple[int, int, int]) -> i
         Rank channels worked on at once.
     drains
         Cycles that the project, gain and force pass drain for.
+    pause
+        Cycles that a force pass rests after each neuron, but for one that ends the walk.
     """
     walks = [0, 0, 0]
     for module, ends in zip(network.modules, _ends(network, lanes), strict=True):
@@ -76,7 +78,9 @@ def step_cycles(network: Network, lanes: int, drains: tuple[int, int, int]) -> i
             continue
         walks[0] += ends.acting * module.size + ends.idle if every else 1
         walks[1] += every or 1
-        walks[2] += module.size * max(every, 1)
+        walks[2] += module.size * (max(every, 1) + pause)
+    if not network.modules[-1].clamped:
+        walks[2] -= pause
     return sum(walk + _PASS + drain for walk, drain in zip(walks, drains, strict=True))
 
 

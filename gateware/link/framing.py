@@ -29,8 +29,13 @@ _ADDRESS = (MAX_PAYLOAD - 1).bit_length()
 class FrameReceiver(wiring.Component):
     """Hands over whole good frames, one at a time; drops and counts all others.
 
-    While a frame is handed over, the next is taken in, so that a device that keeps up is never waited for. All counters
-    wrap around.
+    While a frame is handed over, the next is taken in, so that a device that keeps up is never waited for; or, with a
+    ``single`` buffer, nothing is. All counters wrap around.
+
+    Parameters
+    ----------
+    single
+        Whether to have room for one frame only, not two.
 
     Attributes
     ----------
@@ -55,16 +60,23 @@ class FrameReceiver(wiring.Component):
     crc_errors: Out(32)
     framing_errors: Out(32)
 
+    def __init__(self, *, single: bool = False) -> None:
+        self._single = single
+        super().__init__()
+
     def elaborate(self, platform: object) -> Module:
         m = Module()
         plain, request, payload = self.plain, self.request, self.payload
         m.submodules.crc = crc = CRC32_ETHERNET(data_width=8).create()
-        m.submodules.buffer = buffer = Memory(shape=8, depth=2 * MAX_PAYLOAD, init=[])
+        m.submodules.buffer = buffer = Memory(shape=8, depth=(1 if self._single else 2) * MAX_PAYLOAD, init=[])
         write, read = buffer.write_port(), buffer.read_port()
         bank = Signal()  # the half of the buffer that is being filled; the frame handed over is in the other
         header = Signal(FrameHeader)
         length = Signal(range(MAX_PAYLOAD + 1))
         waiting = Signal()  # a good frame is in `bank`
+
+        def place(address, half):
+            return address if self._single else Cat(address, half)
 
         # In. The CRC is only known for one when the frame ends: what fits of it goes to the buffer too.
         longest = _OVERHEAD + MAX_PAYLOAD
@@ -73,11 +85,11 @@ class FrameReceiver(wiring.Component):
         take = plain.valid & plain.ready
         byte = take & ~plain.p.end
         m.d.comb += [
-            plain.ready.eq(~waiting),
+            plain.ready.eq(~waiting & ~request.valid if self._single else ~waiting),
             crc.data.eq(plain.p.data),
             crc.valid.eq(byte),
             crc.start.eq(take & plain.p.end),
-            write.addr.eq(Cat((count - HEADER.size)[:_ADDRESS], bank)),
+            write.addr.eq(place((count - HEADER.size)[:_ADDRESS], bank)),
             write.data.eq(plain.p.data),
             write.en.eq(byte & ~in_header & (count < HEADER.size + MAX_PAYLOAD)),
         ]
@@ -96,6 +108,8 @@ class FrameReceiver(wiring.Component):
                 m.d.sync += [self.frames.eq(self.frames + 1), waiting.eq(1)]
 
         # Out. The memory is read a byte ahead.
+        if self._single:
+            m.d.comb += [request.p.header.eq(header), request.p.length.eq(length)]
         position = Signal(range(MAX_PAYLOAD + 1))
         following = Signal.like(position)
         more = Signal()  # there is a byte at this position
@@ -104,21 +118,16 @@ class FrameReceiver(wiring.Component):
             following.eq(position + (payload.valid & payload.ready)),
             payload.valid.eq(request.valid & more),
             payload.payload.eq(read.data),
-            read.addr.eq(Cat(following[:_ADDRESS], ~bank)),
+            read.addr.eq(place(following[:_ADDRESS], ~bank)),
         ]
         m.d.sync += position.eq(following)
         with m.If(payload.valid & payload.ready):
             m.d.sync += more.eq(position + 1 != request.p.length)
         with m.If(turn):
-            m.d.comb += [following.eq(0), read.addr.eq(Cat(Const(0, _ADDRESS), bank))]
-            m.d.sync += [
-                request.valid.eq(1),
-                request.p.header.eq(header),
-                request.p.length.eq(length),
-                more.eq(length != 0),
-                waiting.eq(0),
-                bank.eq(~bank),
-            ]
+            m.d.comb += [following.eq(0), read.addr.eq(place(Const(0, _ADDRESS), bank))]
+            m.d.sync += [request.valid.eq(1), more.eq(length != 0), waiting.eq(0), bank.eq(~bank)]
+            if not self._single:
+                m.d.sync += [request.p.header.eq(header), request.p.length.eq(length)]
         with m.Elif(request.valid & request.ready):
             m.d.comb += following.eq(0)
             m.d.sync += request.valid.eq(0)

@@ -61,7 +61,8 @@ class Link(wiring.Component):
         m = Module()
         m.submodules.buffer = buffer = SyncFIFOBuffered(width=8, depth=self._hello.buffer)
         m.submodules.decoder = decoder = CobsDecoder()
-        m.submodules.receiver = receiver = FrameReceiver()
+        compact = bool(self._hello.geometry.compact)
+        m.submodules.receiver = receiver = FrameReceiver(single=compact)
         m.submodules.processor = processor = CommandProcessor(self._hello)
         m.submodules.sender = sender = FrameSender()
         m.submodules.encoder = encoder = CobsEncoder()
@@ -77,9 +78,13 @@ class Link(wiring.Component):
         connect(m, receiver.request, processor.request)
         connect(m, receiver.payload, processor.payload)
         connect(m, processor.answer, sender.answer)
-        # Between the memory of a request and that of the encoder the way is too long for a cycle.
-        self._decouple(m, "answer_bytes", processor.answer_payload, sender.payload)
-        self._decouple(m, "frame_bytes", sender.plain, encoder.plain)
+        if compact:
+            connect(m, processor.answer_payload, sender.payload)
+            connect(m, sender.plain, encoder.plain)
+        else:
+            # Between the memory of a request and that of the encoder the way is too long for a cycle.
+            self._decouple(m, "answer_bytes", processor.answer_payload, sender.payload)
+            self._decouple(m, "frame_bytes", sender.plain, encoder.plain)
         connect(m, encoder.encoded, flipped(self.tx))
         connect(m, processor.port, flipped(self.port))
         m.d.comb += [

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...substrate.protocol import SPACES, Access, Space
+from ...substrate.protocol import SPACES, Access, Space, table_masks
 from .checks import Bench, Fault
 
 __all__ = ["WALKED", "check_memories", "pattern"]
@@ -60,7 +60,9 @@ def check_memories(bench: Bench) -> str:
 
 def _wanted(bench: Bench, name: str, shape: tuple[int, int], inverted: bool) -> NDArray[np.uint32]:
     words = pattern(SPACES[name], *shape, bench.seed)
-    return words ^ np.uint32(2 ** (8 * SPACES[name].size) - 1) if inverted else words
+    masks = table_masks(bench.geometry).get(name, (2 ** (8 * SPACES[name].size) - 1,))
+    mask = np.array(masks, np.uint32)
+    return (words & mask) ^ mask if inverted else words & mask
 
 
 def _chunks(name: str, rows: int, words: int) -> list[slice]:

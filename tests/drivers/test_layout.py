@@ -14,6 +14,7 @@ from equipoise.substrate.errors import CapabilityError
 from equipoise.substrate.geometry import Geometry
 from equipoise.substrate.network import Coupling, Module, Network
 from equipoise.substrate.parameters import Parameters
+from equipoise.substrate.protocol import table_masks
 
 from .networks import networks, whole_parameters
 
@@ -96,6 +97,9 @@ def test_walking_the_tables_gives_the_network(network, lanes, seed):
     gains = np.stack(words_of(packed, "gains"))
     walk = Walk(layout.module_table(), layout.end_table(), words_of(packed, "weights")[0], gains)
 
+    for name, table in (("modules", layout.module_table()), ("ends", layout.end_table())):
+        missing = ~np.array(table_masks(layout.geometry)[name], np.uint32)
+        assert not np.any(table.reshape(-1, len(missing)) & missing), "every bit that is set is one that the device has"
     assert [(list(m["neurons"]), m["clamped"], m["output"]) for m in walk.modules] == [
         (list(range(s.start, s.stop)), module.clamped, module.name == network.output)
         for module, s in zip(network, network.slices.values(), strict=True)

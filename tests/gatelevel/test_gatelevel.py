@@ -7,7 +7,7 @@ from equipoise.host.selftest.memories import check_memories
 from equipoise.host.selftest.runs import check_multipliers, check_training_step
 from equipoise.sim.device import connect
 
-from .netlist import BUILD_ID, ECP5, GEOMETRY, ICE40, netlist_board
+from .netlist import BUILD_ID, ECP5, ICE40, netlist_board
 
 pytestmark = pytest.mark.gatelevel
 
@@ -32,13 +32,13 @@ def bench():
 @FAMILIES
 def test_a_training_step_is_that_of_the_golden_model(bench, family):
     tested = bench(family)
-    assert tested.session.hello.build == BUILD_ID and tested.geometry == GEOMETRY
+    assert tested.session.hello.build == BUILD_ID and tested.geometry == family.geometry
     assert "bit for bit" in check_training_step(tested)
 
 
 @FAMILIES
 def test_every_lane_multiplies(bench, family):
-    assert check_multipliers(bench(family)).startswith("2 lanes x 1 contexts multiply")
+    assert check_multipliers(bench(family)).startswith(f"{family.geometry.lanes} lanes x 1 contexts multiply")
 
 
 @FAMILIES

@@ -74,10 +74,10 @@ def test_a_network_too_large_has_no_speed() -> None:
     assert project(BOARD, parse_geometry("rows=64", BOARD.geometry), bench_network()) is None
 
 
-@pytest.mark.parametrize(("lanes", "contexts"), [(2, 2), (8, 1), (5, 2)])
-def test_cycles_of_a_step_are_those_of_the_gateware(sim_device, lanes: int, contexts: int) -> None:
+@pytest.mark.parametrize(("lanes", "contexts", "compact"), [(2, 2, 0), (8, 1, 0), (5, 2, 0), (1, 1, 1)])
+def test_cycles_of_a_step_are_those_of_the_gateware(sim_device, lanes: int, contexts: int, compact: int) -> None:
     from equipoise.gateware.build.speed import step_cycles
-    from equipoise.gateware.neuron import force_stage
+    from equipoise.gateware.neuron import force_stage, neuron_pause
     from equipoise.gateware.sequencer import DRAIN_BUS
     from equipoise.substrate.network import Coupling, Module, Network
     from equipoise.substrate.phases import Schedule
@@ -90,12 +90,13 @@ def test_cycles_of_a_step_are_those_of_the_gateware(sim_device, lanes: int, cont
     import numpy as np
 
     rng = np.random.default_rng(0)
-    device = sim_device(lanes, contexts)
+    device = sim_device(lanes, contexts, compact)
     device.configure(network)
     device.write(random_parameters(network, rng, 0.1))
     result = device.run(random_minibatch(network, rng, 2), Schedule(free_steps=5, nudged_steps=3, seed=1))
     drains = (DRAIN_BUS, DRAIN_BUS, force_stage(lanes) + 3)
-    assert result.relax_cycles == result.relax_steps * step_cycles(network, lanes, drains)
+    pause = neuron_pause(Geometry(compact=compact, lanes=lanes))
+    assert result.relax_cycles == result.relax_steps * step_cycles(network, lanes, drains, pause)
 
 
 OWN = """

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -30,8 +31,8 @@ GEOMETRY = Geometry(
 )
 
 
-@pytest.fixture
-def poisoned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+@pytest.fixture(params=[0, 1], ids=["full", "compact"])
+def poisoned(request, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """A simulated board with poisoned collisions."""
 
     def verilog(geometry: Geometry, identity: bytes) -> str:
@@ -49,7 +50,7 @@ def poisoned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     flags = ["1" if flag == "fast" else flag for flag in build._VERILATE]
     monkeypatch.setattr(build, "_VERILATE", tuple(flags))
     monkeypatch.setattr(build, "device_verilog", verilog)
-    device = connect(build.build_board(GEOMETRY))
+    device = connect(build.build_board(replace(GEOMETRY, compact=request.param)))
     yield device
     device.close()
 
@@ -58,14 +59,15 @@ def test_collisions_do_not_matter(poisoned) -> None:
     modules = (Module("x", 5, clamped=True), Module("h", 7), Module("g", 4), Module("y", 3))
     couplings = (Coupling("x", "h", 3), Coupling("h", "g", 4), Coupling("g", "y", 2), Coupling("x", "y", 1))
     network = Network(modules, couplings, "y", levels=3)
-    golden = Golden()
+    golden = Golden(poisoned.identity.details["geometry"]["compact"])
+    temperature = 0.01 if poisoned.identity.thermal else 0.0
     rng = np.random.default_rng(0)
     for substrate in (poisoned, golden):
         substrate.configure(network)
     for seed, estimator in enumerate((Estimator.SYMMETRIC, Estimator.ONE_SIDED, Estimator.SYMMETRIC)):
         parameters = random_parameters(network, rng, 0.5)
         minibatch = random_minibatch(network, rng, 5)
-        schedule = Schedule(estimator=estimator, free_steps=9, nudged_steps=6, temperature=0.01, seed=seed)
+        schedule = Schedule(estimator=estimator, free_steps=9, nudged_steps=6, temperature=temperature, seed=seed)
         results = []
         for substrate in (poisoned, golden):
             substrate.write(parameters)
