@@ -3,7 +3,7 @@
 from functools import reduce
 from operator import or_
 
-from amaranth.hdl import Cat, Module, Mux, Signal, signed
+from amaranth.hdl import Cat, Module, Mux, ResetInserter, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -53,8 +53,10 @@ class Core(wiring.Component):
         m = Module()
         geometry, formats = self._geometry, self._formats
         m.submodules.registers = registers = self._registers()
-        m.submodules.sequencer = sequencer = Sequencer(geometry)
-        m.submodules.walker = walker = Walker(geometry, neuron_pause(geometry))
+        sequencer, walker = Sequencer(geometry), Walker(geometry, neuron_pause(geometry))
+        abandon = self._limit(m, registers)
+        m.submodules.sequencer = ResetInserter(abandon)(sequencer)
+        m.submodules.walker = ResetInserter(abandon)(walker)
         m.submodules.samples = samples = SampleBuffer(geometry)
         lanes = [Lane(geometry, formats) for _ in range(geometry.lanes)]
         neurons = [NeuronUnit(geometry, formats) for _ in range(geometry.contexts)]
@@ -63,7 +65,7 @@ class Core(wiring.Component):
         for number, neuron in enumerate(neurons):
             m.submodules[f"neuron_{number}"] = neuron
 
-        beats = self._pipeline(m, walker)
+        beats = self._pipeline(m, walker, abandon)
         level = self._sequence(m, registers, sequencer, walker, samples, beats[1])
         site_read, bias_read = self._tables(m, sequencer, level, beats)
         self._lanes(m, lanes, neurons, sequencer, level, beats)
@@ -104,7 +106,21 @@ class Core(wiring.Component):
             }
         )
 
-    def _pipeline(self, m: Module, walker) -> list:
+    def _limit(self, m: Module, registers) -> Signal:
+        """A strobe when a run has taken the cycles that it may: no registers or tables hold the device for good."""
+        left, abandon = Signal(32), Signal()
+        if self._geometry.compact:  # no room for it
+            return abandon
+        with m.If(self.port.start):
+            m.d.sync += [left.eq(registers.limit), self.port.abandoned.eq(0)]
+        with m.Elif(self.port.busy):
+            m.d.sync += left.eq(Mux(left == 0, 0, left - 1))
+        with m.If(abandon):
+            m.d.sync += self.port.abandoned.eq(1)
+        m.d.sync += abandon.eq(self.port.busy & (left == 1) & ~abandon)
+        return abandon
+
+    def _pipeline(self, m: Module, walker, abandon) -> list:
         """The beat at each stage, delayed once for everybody.
 
         A pass drains only as far as the last stage that it uses: what is behind that stage must not be
@@ -114,7 +130,7 @@ class Core(wiring.Component):
         for number in range(1, force_stage(self._geometry.lanes) + 4):
             later = Signal(Beat(self._geometry), name=f"beat_{number}")
             m.d.sync += later.eq(beats[-1])
-            with m.If(walker.done):
+            with m.If(walker.done | abandon):
                 m.d.sync += later.valid.eq(0)
             beats.append(later)
         return beats

@@ -43,7 +43,7 @@ class Device(wiring.Component):
         if geometry.compact:
             self._hello = Hello(build, board, clock, buffer, geometry, COMPACT, Feature(0))
         else:
-            self._hello = Hello(build, board, clock, buffer, geometry, FORMATS, Feature.THERMAL)
+            self._hello = Hello(build, board, clock, buffer, geometry, FORMATS)
         super().__init__(
             {
                 "rx": In(stream.Signature(8)),

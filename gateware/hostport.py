@@ -28,6 +28,8 @@ class HostPort(wiring.Signature):
         Strobe for one cycle: start the run that the registers describe.
     busy
         High from the cycle after ``start`` until the run is done.
+    abandoned
+        Whether the last run was given up, for taking longer than it was allowed.
     """
 
     def __init__(self) -> None:
@@ -42,6 +44,7 @@ class HostPort(wiring.Signature):
                 "read_data": In(32),
                 "start": Out(1),
                 "busy": In(1),
+                "abandoned": In(1),
             }
         )
 

@@ -39,7 +39,7 @@ BOARD_ID = b"simboard"
 SOURCES = Path(__file__).parent
 MAIN = SOURCES / "board.cpp"
 
-_WARNINGS = ("CASEINCOMPLETE", "WIDTHEXPAND", "WIDTHTRUNC")
+_WARNINGS = ("CASEINCOMPLETE", "WIDTHEXPAND", "WIDTHTRUNC", "ALWNEVER")
 """Warnings of Verilator that Amaranth's Verilog gives rise to, and that mean nothing there."""
 
 _VERILATE = (

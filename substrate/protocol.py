@@ -61,6 +61,8 @@ class Operation(IntEnum):
     """Payload: space, row (``WRITE_REQUEST``), then words, whole rows. Answer: nothing."""
     RUN = 4
     """Run the minibatch that registers and sample buffer describe. Answered, with nothing, when it is done."""
+    CHECK = 5
+    """Payload: as of READ. Answer: the CRC-32 (4 bytes) of what READ would answer, however long."""
 
 
 READ_REQUEST = struct.Struct("<BHH")
@@ -88,6 +90,8 @@ class Status(IntEnum):
     """No such space, or not all of these rows in it, or not to be written."""
     REFUSED = 8
     """Not from the device but from what serves it: this client may not use it. Payload: why (UTF-8)."""
+    ABANDONED = 9
+    """The RUN was given up after as many cycles as the register ``limit`` says. What it computed is of no use."""
 
 
 class Access(IntEnum):
@@ -113,6 +117,8 @@ class Feature(IntFlag):
 
     THERMAL = 1
     """Langevin noise."""
+    GUARD = 2
+    """CHECK, and the limit of cycles for a RUN."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +148,7 @@ REGISTERS: tuple[Register, ...] = (
     Register("amplitude", _RW, "Noise amplitude, format `amplitude` without its sign bit; 0 turns noise off.", 16),
     Register("seed_low", _RW, "Seed of the noise, bits 0 to 31."),
     Register("seed_high", _RW, "Seed of the noise, bits 32 to 63."),
+    Register("limit", _RW, "Clock cycles after which a RUN is given up; 0: never."),
     Register("cycles", _RO, "Clock cycles of the last RUN."),
     Register("relax_cycles", _RO, "Of these, cycles within relaxation steps."),
     Register("relax_steps", _RO, "Relaxation steps of the last RUN, one for all contexts at once."),
@@ -280,7 +287,7 @@ class Hello:
     buffer: int
     geometry: Geometry
     formats: Formats = FORMATS
-    features: Feature = Feature.THERMAL
+    features: Feature = Feature.THERMAL | Feature.GUARD
     version: int = VERSION
     oldest: int = OLDEST
     map_hash: bytes = MAP_HASH

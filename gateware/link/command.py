@@ -1,11 +1,22 @@
 """Command processor: does what requests ask for, each once and in order (``docs/link.md``)."""
 
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Const, Module, Signal
 from amaranth.lib import enum, stream, wiring
+from amaranth.lib.crc.catalog import CRC32_ETHERNET
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
-from ...substrate.protocol import MAX_PAYLOAD, OLDEST, READ_REQUEST, VERSION, WRITE_REQUEST, Hello, Operation, Status
+from ...substrate.protocol import (
+    MAX_PAYLOAD,
+    OLDEST,
+    READ_REQUEST,
+    VERSION,
+    WRITE_REQUEST,
+    Feature,
+    Hello,
+    Operation,
+    Status,
+)
 from ..hostport import HostPort
 from .access import SpaceAccess, SpaceTable
 from .cobs import FrameByte
@@ -24,6 +35,7 @@ class _Payload(enum.Enum, shape=3):
     ECHO = 2
     EXPECTED = 3
     ROWS = 4
+    CHECKSUM = 5
 
 
 class CommandProcessor(wiring.Component):
@@ -91,7 +103,13 @@ class CommandProcessor(wiring.Component):
         past = Signal()  # a row is beyond the last
         m.d.sync += past.eq(row + count > table.rows)
 
-        reading = header.operation == Operation.READ
+        guarded = Feature.GUARD in self._hello.features
+        crc = CRC32_ETHERNET(data_width=8).create()
+        if guarded:
+            m.submodules.crc = crc
+        reads = (Operation.READ, Operation.CHECK) if guarded else (Operation.READ,)
+        checking = (header.operation == Operation.CHECK) if guarded else Const(0)
+        reading = (header.operation == Operation.READ) | checking
         m.d.comb += [
             table.code.eq(space),
             access.first_row.eq(row),
@@ -157,7 +175,7 @@ class CommandProcessor(wiring.Component):
                         answer(Status.OK)
                     with m.Else():
                         answer(Status.OK, _Payload.ECHO)
-                with m.Case(Operation.READ):
+                with m.Case(*reads):
                     with m.If(length == READ_REQUEST.size):
                         m.next = "ARGUMENTS"
                     with m.Else():
@@ -180,7 +198,7 @@ class CommandProcessor(wiring.Component):
                 with m.Switch(header.operation):
                     with m.Case(Operation.HELLO):
                         m.d.comb += final.eq(_NONCE_BYTES - 1)
-                    with m.Case(Operation.READ):
+                    with m.Case(*reads):
                         m.d.comb += final.eq(READ_REQUEST.size - 1)
                     with m.Default():
                         m.d.comb += final.eq(WRITE_REQUEST.size - 1)
@@ -197,7 +215,7 @@ class CommandProcessor(wiring.Component):
                     with m.If(~running | (nonce != asked)):
                         m.d.sync += [running.eq(1), nonce.eq(asked), expected.eq(header.sequence + 1)]
                     answer(Status.OK, _Payload.GREETING)
-                with m.Case(Operation.READ):
+                with m.Case(*reads):
                     m.d.sync += count.eq(rows_asked)
                     m.next = "ADD ROWS"
                 with m.Default():
@@ -217,6 +235,9 @@ class CommandProcessor(wiring.Component):
             with m.State("CHECK ROWS"):
                 with m.If(~table.known | past):
                     answer(Status.BAD_ADDRESS)
+                with m.Elif(checking):
+                    m.d.comb += [access.start.eq(count != 0), crc.start.eq(1)]
+                    m.next = "CHECKSUM"
                 with m.Elif(reading):
                     m.d.comb += access.start.eq(count != 0)
                     answer(Status.OK)
@@ -231,11 +252,23 @@ class CommandProcessor(wiring.Component):
                 with m.If(~access.busy):
                     answer(Status.OK)
 
+            with m.State("CHECKSUM"):
+                m.d.comb += [
+                    access.sink.ready.eq(1),
+                    crc.valid.eq(access.sink.valid),
+                    crc.data.eq(access.sink.p.data),
+                ]
+                with m.If((count == 0) | (access.sink.valid & access.sink.p.last)):
+                    answer(Status.OK, _Payload.CHECKSUM)
+
             with m.State("START"):
                 m.d.comb += port.start.eq(1)
                 m.next = "RUN"
             with m.State("RUN"), m.If(~port.busy):
-                answer(Status.OK)
+                with m.If(port.abandoned):
+                    answer(Status.ABANDONED)
+                with m.Else():
+                    answer(Status.OK)
 
             with m.State("ANSWER"):
                 m.d.comb += self.answer.valid.eq(1)
@@ -245,13 +278,13 @@ class CommandProcessor(wiring.Component):
                     with m.If(self.answer.p.empty):
                         m.next = "DONE"
             with m.State("PAYLOAD"):
-                self._carry(m, content, index, expected, access.sink)
+                self._carry(m, content, index, expected, crc.crc, access.sink)
             with m.State("DONE"):
                 m.d.comb += self.request.ready.eq(1)
                 m.next = "IDLE"
         return m
 
-    def _carry(self, m: Module, content, index, expected, rows) -> None:
+    def _carry(self, m: Module, content, index, expected, checksum, rows) -> None:
         """Stream the payload of an answer."""
         packed = self._hello.pack()
         m.submodules.greeting = greeting = Memory(shape=8, depth=len(packed), init=packed)
@@ -270,6 +303,9 @@ class CommandProcessor(wiring.Component):
                 ]
             with m.Case(_Payload.EXPECTED):
                 m.d.comb += [out.valid.eq(1), out.p.data.eq(expected.word_select(index[0], 8)), out.p.last.eq(index[0])]
+            with m.Case(_Payload.CHECKSUM):
+                byte = checksum.word_select(index[:2], 8)
+                m.d.comb += [out.valid.eq(1), out.p.data.eq(byte), out.p.last.eq(index == 3)]
             with m.Case(_Payload.ROWS):
                 m.d.comb += [out.valid.eq(rows.valid), out.p.eq(rows.p), rows.ready.eq(out.ready)]
         with m.If(out.valid & out.ready):
