@@ -188,7 +188,7 @@ class SpiceBoard(AnalogBoard):
 def _start() -> tuple[Connection, subprocess.Popen[bytes], Any]:
     """Start the process; the pipe to it, and the file that takes what it prints."""
     ours, theirs = socket.socketpair()
-    said = tempfile.TemporaryFile()
+    said = tempfile.TemporaryFile()  # noqa: SIM115  # closed with the board
     with theirs:
         process = subprocess.Popen(
             [sys.executable, "-m", "equipoise.sim.spice.worker", str(theirs.fileno())],

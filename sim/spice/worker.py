@@ -87,8 +87,9 @@ class LiveCircuit:
         count = self._spice.points - first
         passed = self._spice.last("time", count)
         times = np.arange(samples) * interval
-        begin = 0.0 if anew else passed[0]  # ngspice's first point of a run is a step after its start
-        return times, np.asarray(CubicSpline(passed - begin, self._states(count))(times))
+        passed = passed if anew else passed - passed[0]
+        # ngspice's first point of a run is a step after its start: hold it rather than extrapolate.
+        return times, np.asarray(CubicSpline(passed, self._states(count))(np.maximum(times, passed[0])))
 
     def _begin(self, restart: bool) -> bool:
         """Prepare to start from 0 V or from where the circuit stands; whether the simulation must begin anew."""
