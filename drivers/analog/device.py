@@ -9,6 +9,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from ...substrate.contrast import contrast
 from ...substrate.errors import CapabilityError, DeviceError
 from ...substrate.interface import Identity, Substrate
 from ...substrate.network import Network
@@ -17,7 +18,7 @@ from ...substrate.phases import Estimator, Minibatch, Result, Saturations, Sched
 from .board import AnalogBoard, Drive, Reading
 from .correction import AsMade, Correction
 from .layout import Layout
-from .local import contrast, contrast_error
+from .uncertainty import contrast_error
 
 __all__ = ["BATCH_LIMIT", "ORDERS", "USABLE", "AnalogDevice"]
 

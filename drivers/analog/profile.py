@@ -20,7 +20,7 @@ from .board import Limits
 
 __all__ = ["COMMANDS", "Command", "Link", "Profile", "Settle", "Wait", "profile_from_toml", "read_profile"]
 
-SHIPPED = Path(__file__).parent / "profiles"
+SHIPPED = Path(__file__).parent
 
 MAIN = "board"
 """Name of the instrument at the address; others are named in the profile."""

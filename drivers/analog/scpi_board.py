@@ -33,9 +33,9 @@ AGREEING = 3
 """Fewest readings of a board that does not know whether it has settled."""
 
 
-def open_visa_board(resource: str, profile: Path | None = None) -> ScpiBoard:
+def open_visa_board(resource: str, profile: Path = Path("reference")) -> ScpiBoard:
     """Open the board at a VISA resource; ``profile`` is a file, or a shipped one's name (the reference board's)."""
-    return _open(read_profile(profile or "reference"), lambda link: VisaWire(resource, link.baud, link.terminator))
+    return _open(read_profile(profile), lambda link: VisaWire(resource, link.baud, link.terminator))
 
 
 def open_serial_board(port: str, profile: Path, baud: int | None = None) -> ScpiBoard:

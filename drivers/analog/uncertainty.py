@@ -1,4 +1,4 @@
-"""Local contrast of states that were read, formed on the host, and how wrong it may be."""
+"""How wrong a contrast may be that was formed of states read with a known uncertainty."""
 
 from __future__ import annotations
 
@@ -9,29 +9,9 @@ from ...substrate.network import Network
 from ...substrate.parameters import Parameters
 from ...substrate.phases import Minibatch
 
-__all__ = ["contrast", "contrast_error"]
+__all__ = ["contrast_error"]
 
 Array = NDArray[np.float64]
-
-
-def contrast(
-    network: Network, parameters: Parameters, minibatch: Minibatch, plus: Array, minus: Array, scale: float
-) -> Parameters:
-    """Local contrast of states ``plus`` and ``minus``, each (B, N), averaged and divided by ``scale``."""
-    states = np.concatenate([plus, minus])
-    weight = np.repeat([1.0, -1.0], len(minibatch)) / (scale * len(minibatch))
-    by_level = np.zeros((network.levels, len(states)))
-    by_level[np.tile(minibatch.levels, 2), np.arange(len(states))] = weight
-    U, V, gain = [], [], []
-    for coupling, u, v, g in zip(network.couplings, parameters.U, parameters.V, parameters.gain, strict=True):
-        a, b = states[:, network.slices[coupling.a]], states[:, network.slices[coupling.b]]
-        left, right, strength = a @ u, b @ v, weight[:, None] * np.tile(g[minibatch.levels], (2, 1))
-        U.append(a.T @ (strength * right))
-        V.append(b.T @ (strength * left))
-        gain.append(by_level @ (left * right))
-    bias = by_level @ states
-    bias[:, network.clamped] = 0.0  # exact: plus and minus agree there, but their sums may round
-    return Parameters(tuple(U), tuple(V), tuple(gain), bias)
 
 
 def contrast_error(
