@@ -133,7 +133,7 @@ class Instrument:
 
     def errors(self) -> list[str]:
         """What the instrument's error queue holds; empties it."""
-        return self._call(self._drain, self._timeout)
+        return self._call(self._drain, 10 * self._timeout)
 
     def close(self) -> None:
         """Close the wire. May be called twice."""
