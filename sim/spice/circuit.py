@@ -33,6 +33,9 @@ GAIN_BANDWIDTH = 10e6
 RAIL = 1.15
 """Rails of amplifiers, in ranges of the states."""
 
+ALMOST = 1 - 1e-9
+"""Of a rail: nearer than this an amplifier's pole is too far up to be set."""
+
 LONGEST_STEP = 4.0
 """Of the simulator, in time constants."""
 
@@ -129,8 +132,12 @@ class Circuit:
         return list(self._changes(settings))
 
     def hold(self, volts: Array) -> list[str]:
-        """Commands that set what the neurons (N,) start from when the simulation begins anew."""
-        return list(self._changes({f"@c{i}[ic]": value for i, value in enumerate(volts)}))
+        """Commands that set what the neurons' outputs (N,) start from when the simulation begins anew."""
+        rail = RAIL * self.limits.volts
+        # Both the integrator and its amplifier's pole, or the output would first have to get there.
+        poles = rail * np.arctanh(np.clip(volts / rail, -ALMOST, ALMOST))
+        settings = {f"@c{i}[ic]": value for i, value in enumerate(volts)}
+        return list(self._changes(settings | {f"@ca{i}[ic]": value for i, value in enumerate(poles)}))
 
     def _changes(self, settings: dict[str, float]) -> Iterator[str]:
         for name, value in settings.items():
@@ -146,6 +153,6 @@ def _amplifier(name: str, ground: str, output: str, offset: float, rail: float) 
         f"Vo{name} f{name} 0 dc {float(offset):.17g}",
         f"Ga{name} 0 p{name} f{name} {ground} {siemens:.17g}",
         f"Ra{name} p{name} 0 {OPEN_LOOP / siemens:.17g}",
-        f"Ca{name} p{name} 0 {siemens / (2 * np.pi * GAIN_BANDWIDTH):.17g}",
+        f"Ca{name} p{name} 0 {siemens / (2 * np.pi * GAIN_BANDWIDTH):.17g} ic=0",
         f"Ba{name} {output} 0 V={rail:.17g}*tanh(v(p{name})/{rail:.17g})",
     ]

@@ -86,7 +86,8 @@ class Ngspice:
         written, state, exited, running = self._callbacks
         self._library.ngSpice_Init(written, state, exited, None, None, running, None)
         lines = (ctypes.c_char_p * (len(netlist) + 1))(*(line.encode() for line in netlist), None)
-        if self._library.ngSpice_Circ(lines):
+        # It says that it has refused a line, and reports success.
+        if self._library.ngSpice_Circ(lines) or any("Error on line" in line for line in self._said):
             raise self._failure("refused the netlist")
 
     def command(self, text: str) -> None:
@@ -139,8 +140,8 @@ class Ngspice:
 
     def _failure(self, what: str) -> DeviceError:
         errors = [line.removeprefix("stderr ").strip() for line in self._said if line.startswith("stderr")]
-        telling = next((line for line in errors if "rror" in line or "too small" in line), None)
-        said = telling or (errors[-1] if errors else "nothing")
+        first = next((i for i, line in enumerate(errors) if "rror" in line or "too small" in line), -1)
+        said = " ".join(errors[first:][:3]) or "nothing"
         return DeviceError(f"ngspice {what} and said: {said}")
 
 

@@ -68,7 +68,9 @@ async def _serve(board: AnalogBoard, host: str, port: int, pty: bool, announce: 
     try:
         listener = await asyncio.start_server(server._handle_client, host, port, limit=LONGEST_MESSAGE)
     except OSError as error:
-        raise DeviceError(f"{host}:{port} cannot be listened on ({error.strerror}): choose another") from error
+        raise DeviceError(
+            f"{host}:{port} cannot be listened on ({os.strerror(error.errno or 0)}): choose another"
+        ) from error
     async with listener:
         announce("visa:TCPIP::{}::{}::SOCKET".format(*listener.sockets[0].getsockname()[:2]))
         await listener.serve_forever()

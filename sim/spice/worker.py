@@ -11,7 +11,6 @@ from multiprocessing.connection import Connection
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.interpolate import CubicSpline
 
 from ...drivers.analog.board import Drive, Limits, Wiring
 from ...substrate.errors import DeviceError, EquipoiseError
@@ -80,6 +79,8 @@ class LiveCircuit:
 
     def record(self, drive: Drive, samples: int, interval: float) -> tuple[Array, Array]:
         """Start a phase; times (samples,) from its start, and true states (samples, N) at them."""
+        from scipy.interpolate import CubicSpline  # noqa: PLC0415  # a second that few boards need
+
         self._tell(self._circuit.drive(self._wiring, drive))
         anew = self._begin(drive.restart)
         first = 0 if anew else self._spice.points - 1
