@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import queue
+import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from fnmatch import fnmatchcase
 from typing import TypeVar
@@ -92,7 +94,10 @@ class Instrument:
 
     def __init__(self, wire: Wire, *, join: str = ";", timeout: float = 2.0, error: str = "") -> None:
         self._wire, self._join, self._timeout, self._error = wire, join, timeout, error
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix=wire.description)
+        self._work: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        # A daemon, as none of an executor is: a library that hangs must not keep the program from ending.
+        threading.Thread(target=self._serve, name=wire.description, daemon=True).start()
+        self._closed = False
         self._stale = False
         self._idn = ""
         self._lost = ""
@@ -137,22 +142,37 @@ class Instrument:
 
     def close(self) -> None:
         """Close the wire. May be called twice."""
-        self._thread.shutdown(wait=False, cancel_futures=True)
+        self._closed = True
+        self._work.put(None)
         self._wire.close()
+
+    def _serve(self) -> None:
+        """What the instrument's thread does."""
+        while (work := self._work.get()) is not None:
+            work()
 
     def _call(self, function: Callable[..., _T], deadline: float, *arguments: object) -> _T:
         """Have the instrument's thread do it. A library that hangs costs this instrument, not the program."""
         if self._lost:
             raise LinkError(self._lost)
+        if self._closed:
+            raise DeviceError(f"{self.description} is closed: open it again")
+        answer: Future[_T] = Future()
+
+        def work() -> None:
+            try:
+                answer.set_result(function(*arguments))
+            except BaseException as error:
+                answer.set_exception(error)
+
+        self._work.put(work)
         try:
-            return self._thread.submit(function, *arguments).result(deadline + HANGING)
+            return answer.result(deadline + HANGING)
         except FutureTimeout:
             self._lost = (
-                f"{self.description} hangs in its driver for {deadline + HANGING:g} s: unplug it, then open it again"
+                f"{self.description} takes nothing for {deadline + HANGING:g} s: switch it off and on, open it again"
             )
             raise LinkError(self._lost) from None
-        except RuntimeError:  # the thread was shut down
-            raise DeviceError(f"{self.description} is closed: open it again") from None
 
     def _identify(self, pattern: str) -> BoardIdentity:
         self._wire.send(IDENTITY)

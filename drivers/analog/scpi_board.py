@@ -91,6 +91,7 @@ class ScpiBoard(AnalogBoard):
                 self._identity = found
             instrument.errors()  # those of whoever used it before
         self._limits = self._sizes(profile.limits)
+        self._clamped = np.zeros(self._limits.neurons, dtype=bool)
 
     @property
     def identity(self) -> BoardIdentity:
@@ -105,6 +106,7 @@ class ScpiBoard(AnalogBoard):
     def wire(self, wiring: Wiring) -> None:
         """Set weights and switches."""
         check_wiring(self._limits, wiring)
+        self._clamped = wiring.clamped.copy()
         settings = [
             *self._weights("weights_a", wiring.a),
             *self._weights("weights_b", wiring.b),
@@ -116,25 +118,18 @@ class ScpiBoard(AnalogBoard):
     def phase(self, drive: Drive) -> Reading:
         """Run a phase until the board says that it has settled, or until readings agree."""
         check_drive(self._limits, drive)
-        settle, commands = self._profile.settle, self._profile.commands
-        before = [*self._settings(drive), *self._plain("restart") * drive.restart, *self._plain("start")]
         self._counters["phases"] += 1
-        if settle.wait is Wait.ANSWER:
-            answers = self._exchange(before, ["settled", *self._reads()], timeout=settle.limit)
-            settled = self._flag(answers["settled"], commands["settled"])
-        elif settle.wait is Wait.POLL:
-            settled = self._poll(before)
-            answers = self._exchange([], self._reads())
-        else:
-            answers, settled = self._repeat(before)
+        restart = self._restart(drive)
+        answers, settled = self._run([*self._settings(drive), *restart, *self._plain("start")])
         self._counters["unsettled"] += not settled
-        return self._reading(answers, settled)
+        return self._reading(answers, settled, self._more(drive.averages))
 
     def record(self, drive: Drive, samples: int, interval: float) -> Trace:
         """Start a phase and read all neurons at equal times, if the board can."""
         command = self._need("record", "record in time")
         check_drive(self._limits, drive)
-        before = [*self._settings(drive), *self._plain("restart") * drive.restart]
+        restart = self._restart(drive)
+        before = [*self._settings(drive), *restart]
         query = command.send.format(samples=samples, interval=_number(interval))
         limit = self._profile.settle.limit + samples * interval
         answer = self._exchange(before, ["record"], timeout=limit, texts={"record": query})["record"]
@@ -150,10 +145,18 @@ class ScpiBoard(AnalogBoard):
         if volts not in self._limits.references:
             known = ", ".join(f"{known:g}" for known in self._limits.references)
             raise CapabilityError(f"References of this board are {known} V, not {volts:g}")
-        query = command.send.format(value=_number(command.scale * volts + command.offset))
-        texts = {"reference": query}
-        answer = self._exchange(self._value("averages", averages), ["reference"], texts=texts)["reference"]
-        return self._judge(self._numbers(answer, command, self._limits.neurons, "reference"), None, True, None)
+        texts = {"reference": command.send.format(value=_number(command.scale * volts + command.offset))}
+        settings = self._value("averages", averages)
+        readings = [
+            self._numbers(
+                self._exchange(settings, ["reference"], texts=texts)["reference"],
+                command,
+                self._limits.neurons,
+                "reference",
+            )
+            for _ in range(1 if "averages" in self._profile.commands else averages)
+        ]
+        return self._judge(np.mean(readings, axis=0), None, True, None)
 
     def counters(self) -> dict[str, int | float]:
         """Phases and their faults; messages and faults of all instruments."""
@@ -280,7 +283,40 @@ class ScpiBoard(AnalogBoard):
         said = ", ".join([error.strip(), *instrument.errors()])
         raise DeviceError(f"{instrument.description} reports {said}: check the profile's commands and limits")
 
-    # Waiting
+    # Running
+
+    def _restart(self, drive: Drive) -> list[tuple[str, str]]:
+        """What brings neurons to 0 V if ``drive`` asks for it, or releases them where they have just been brought."""
+        if not drive.restart:
+            return []
+        if "restart" in self._profile.commands:
+            return self._plain("restart")
+        everywhere = np.ones(self._limits.neurons, dtype=bool)
+        held = replace(drive, clamp=np.zeros(self._limits.neurons), nudge=0.0)
+        before = [*self._settings(held), *self._list("clamped", everywhere), *self._plain("start")]
+        if not self._run(before)[1]:
+            raise DeviceError(f"{self._main} did not settle at 0 V with all neurons clamped: check its switches")
+        return list(self._list("clamped", self._clamped))
+
+    def _run(self, before: list[tuple[str, str]]) -> tuple[dict[str, str], bool]:
+        """Send ``before`` and wait; the answers to all that is read, and whether the board settled."""
+        settle, commands = self._profile.settle, self._profile.commands
+        if settle.wait is Wait.ANSWER:
+            answers = self._exchange(before, ["settled", *self._reads()], timeout=settle.limit)
+            return answers, self._flag(answers["settled"], commands["settled"])
+        if settle.wait is Wait.POLL:
+            settled = self._poll(before)
+            return self._exchange([], self._reads()), settled
+        return self._repeat(before)
+
+    def _more(self, averages: int) -> list[Array]:
+        """Further readings to average here, where the board has no command for it."""
+        if "averages" in self._profile.commands:
+            return []
+        command, neurons = self._profile.commands["read"], self._limits.neurons
+        return [
+            self._numbers(self._exchange([], ["read"])["read"], command, neurons, "read") for _ in range(averages - 1)
+        ]
 
     def _poll(self, before: list[tuple[str, str]]) -> bool:
         settle, command = self._profile.settle, self._profile.commands["settled"]
@@ -313,9 +349,9 @@ class ScpiBoard(AnalogBoard):
     def _reads(self) -> list[str]:
         return [name for name in ("read", "overload", "temperature") if name in self._profile.commands]
 
-    def _reading(self, answers: dict[str, str], settled: bool) -> Reading:
+    def _reading(self, answers: dict[str, str], settled: bool, more: list[Array]) -> Reading:
         commands, neurons = self._profile.commands, self._limits.neurons
-        volts = self._numbers(answers["read"], commands["read"], neurons, "read")
+        volts = np.mean([self._numbers(answers["read"], commands["read"], neurons, "read"), *more], axis=0)
         overload = temperature = None
         if "overload" in answers:
             flags = self._numbers(answers["overload"], commands["overload"], neurons, "overload")

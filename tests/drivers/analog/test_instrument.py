@@ -147,6 +147,18 @@ def test_a_closed_instrument(connect):
         instrument.ask(["A?"], 1)
 
 
+def test_one_that_takes_nothing_costs_only_itself(monkeypatch):
+    """pyvisa-py waits for ever for a socket to take bytes."""
+    monkeypatch.setattr("equipoise.drivers.analog.instrument.HANGING", 0.1)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        resource = f"TCPIP::127.0.0.1::{listener.getsockname()[1]}::SOCKET"
+        instrument = Instrument(VisaWire(resource, 115200, "\n"), timeout=0.05)
+        for _ in range(2):
+            with pytest.raises(LinkError, match=r"takes nothing for 0\.3 s: switch it off and on, open it again$"):
+                instrument.ask(["X" * 20_000_000], 0)
+        instrument.close()
+
+
 def test_small_messages_do_not_wait_for_each_other():
     """With the socket's delay on, the second of two small messages waits for an acknowledgement, 40 ms."""
     with served(lambda message: b"") as resource:

@@ -165,6 +165,28 @@ def test_waits_until_readings_agree(connect):
     assert len(toy.answers.values) == 1
 
 
+def test_without_a_command_for_it_neurons_are_brought_to_zero(connect):
+    toy = Toy()
+    board = connect(toy, ('restart = "RST"\n', ""))
+    board.wire(WIRING)
+    board.phase(drive(nudge=0.1))
+    toy.messages.clear()
+    board.phase(drive(nudge=0.1, restart=True))
+    assert toy.messages == [
+        "CLV 0,0;NU 0;CL 1,1;GO;SETT?;READ?;OVER?;TEMP?;ERR?",
+        "CLV 1,0;NU 0.1;CL 1,0;GO;SETT?;READ?;OVER?;TEMP?;ERR?",
+    ]
+
+
+def test_without_a_command_for_it_readings_are_averaged_here(connect):
+    toy = Toy({"REF 1?": "1,1"})
+    board = connect(toy, ('averages = "AV {value}"\n', ""))
+    toy.answers = Changing(toy.answers, "READ?", ["0.5,0", "0.7,0", "0.9,0"])
+    assert board.phase(drive(averages=3)).volts.tolist() == [pytest.approx(0.7), 0.0]
+    board.reference(1.0, averages=3)
+    assert toy.messages[-3:] == ["REF 1?;ERR?"] * 3
+
+
 def test_references(connect):
     toy = Toy({"REF 1?": "1.001,0.999"})
     board = connect(toy)
