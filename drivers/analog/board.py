@@ -10,7 +10,19 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["AnalogBoard", "BoardIdentity", "Drive", "Limits", "Reading", "Trace", "Wiring"]
+from ...substrate.errors import CapabilityError
+
+__all__ = [
+    "AnalogBoard",
+    "BoardIdentity",
+    "Drive",
+    "Limits",
+    "Reading",
+    "Trace",
+    "Wiring",
+    "check_drive",
+    "check_wiring",
+]
 
 Volts = NDArray[np.float64]
 
@@ -198,3 +210,36 @@ class AnalogBoard(ABC):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def check_wiring(limits: Limits, wiring: Wiring) -> None:
+    """Raise :class:`CapabilityError` if a board with ``limits`` cannot be wired so, naming the value."""
+    neurons, channels = limits.neurons, limits.channels
+    for name, mask in (("clamped", wiring.clamped), ("output", wiring.output)):
+        if mask.shape != (neurons,):
+            raise CapabilityError(f"Mask '{name}' must have shape {(neurons,)} on this board, not {mask.shape}")
+    for name, weights in (("a", wiring.a), ("b", wiring.b)):
+        _check(f"Weights of side {name}", weights, (neurons, channels), limits.weight)
+
+
+def check_drive(limits: Limits, drive: Drive) -> None:
+    """Raise :class:`CapabilityError` if a board with ``limits`` cannot be driven so, naming the value."""
+    neurons, channels = (limits.neurons,), (limits.channels,)
+    _check("Biases", drive.bias, neurons, limits.bias, " V")
+    _check("Clamped values", drive.clamp, neurons, limits.volts, " V")
+    _check("Targets", drive.target, neurons, limits.volts, " V")
+    _check("Drive gains of side a", drive.drive_a, channels, limits.gain)
+    _check("Drive gains of side b", drive.drive_b, channels, limits.gain)
+    _check("Nudge", np.array([drive.nudge]), (1,), limits.nudge)
+    if drive.averages < 1:
+        raise CapabilityError(f"Readings averaged must be at least 1, not {drive.averages}")
+
+
+def _check(what: str, values: NDArray[np.float64], shape: tuple[int, ...], largest: float, unit: str = "") -> None:
+    if values.shape != shape:
+        raise CapabilityError(f"{what} must have shape {shape} on this board, not {values.shape}")
+    wrong = ~(np.abs(values) <= largest)  # also where not a number
+    if np.any(wrong):
+        where = tuple(int(index) for index in np.argwhere(wrong)[0])
+        place = f" at {where[0] if len(where) == 1 else where}" if values.size > 1 else ""
+        raise CapabilityError(f"{what} must be within +-{largest:g}{unit} on this board, not {values[where]:g}{place}")

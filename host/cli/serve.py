@@ -12,7 +12,7 @@ import typer
 
 from .options import Debug, Json, console, show_json
 
-__all__ = ["serve"]
+__all__ = ["serve", "tcp_place"]
 
 
 def serve(
@@ -56,7 +56,7 @@ def serve(
             typer.echo(address)
         sys.stdout.flush()
 
-    host, port = _place(tcp or "127.0.0.1:0")
+    host, port = tcp_place(tcp or "127.0.0.1:0")
     token = os.environ.get(TOKEN_VARIABLE)
     if token is None and not pty and not is_loopback(host):
         token = secrets.token_urlsafe(16)
@@ -72,7 +72,8 @@ def serve(
         console.print("Stopped.")  # the way to end it, so not a failure
 
 
-def _place(text: str) -> tuple[str, int]:
+def tcp_place(text: str) -> tuple[str, int]:
+    """Host and port of a value of ``--tcp``."""
     host, _, port = text.rpartition(":")
     if not host or not port.isdecimal() or int(port) >= 2**16:
         raise typer.BadParameter(

@@ -120,7 +120,8 @@ def test_resume_goes_on_with_what_was_configured(call):
     [
         (
             ["train", "--device", "sime:"],
-            "equipoise: Device address 'sime:' must begin with one of sim:, golden:, float:, serial:, tcp:, lucidac:\n",
+            "equipoise: Device address 'sime:' must begin with one of sim:, golden:, float:, "
+            "spice:, serial:, tcp:, visa:, lucidac:\n",
         ),
         (
             ["train", "--recipe", "faces", "--device", "golden:"],

@@ -27,9 +27,9 @@ def test_options_reach_the_simulation(monkeypatch):
 
 def test_an_unknown_scheme():
     with pytest.raises(DeviceError) as raised:
-        open_device("visa:USB0")
+        open_device("gpib:3")
     assert str(raised.value) == (
-        "Device address 'visa:USB0' must begin with one of sim:, golden:, float:, serial:, tcp:, lucidac:"
+        "Device address 'gpib:3' must begin with one of sim:, golden:, float:, spice:, serial:, tcp:, visa:, lucidac:"
     )
 
 
@@ -37,7 +37,7 @@ def test_lists_what_needs_no_cable_and_the_serial_ports(monkeypatch):
     ports = [SimpleNamespace(device="/dev/ttyUSB0", description="FT2232H - UART")]
     monkeypatch.setattr(devices, "comports", lambda: ports)
     listed = list_devices()
-    assert [device.address for device in listed] == ["sim:", "golden:", "float:", "serial:/dev/ttyUSB0"]
+    assert [device.address for device in listed] == ["sim:", "golden:", "float:", "spice:", "serial:/dev/ttyUSB0"]
     assert listed[0] == ListedDevice("sim:", "the gateware itself, simulated in Verilator")
     assert listed[-1].summary == "FT2232H - UART"
 

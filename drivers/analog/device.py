@@ -1,0 +1,261 @@
+"""AnalogDevice: an analog board as a substrate. Phases run on the board, contrasts are formed on the host."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...substrate.contrast import contrast
+from ...substrate.errors import CapabilityError, DeviceError
+from ...substrate.interface import Identity, Substrate
+from ...substrate.network import Network
+from ...substrate.parameters import Parameters
+from ...substrate.phases import Estimator, Minibatch, Result, Saturations, Schedule
+from .board import AnalogBoard, Drive, Reading
+from .correction import AsMade, Correction
+from .layout import Layout
+from .uncertainty import contrast_error
+
+__all__ = ["BATCH_LIMIT", "ORDERS", "USABLE", "AnalogDevice"]
+
+Array = NDArray[np.float64]
+
+BATCH_LIMIT = 1024
+"""Largest minibatch: a board works on one sample at a time, and the host keeps the readings."""
+
+ORDERS = ("+-", "+--+")
+"""Orders of nudged phases. The second one reads each twice, so that a drift of constant speed cancels."""
+
+USABLE = 0.1
+"""Largest error of a gradient, as a part of its norm, at which a beta counts as usable."""
+
+
+class AnalogDevice(Substrate):
+    """A network on an analog board.
+
+    A sample starts from 0 V and runs free until the board says that it has settled. A board cannot store the state it
+    settled to, so before a phase with the other nudge it runs free again, and comes back to where both must start. By
+    how much it misses that is reported as ``return_volts`` in :meth:`health`.
+
+    Steps of the schedule mean nothing to a board, which stops when nothing moves; a temperature is refused. Clamped
+    values and targets beyond the board's range are held at its end and counted as saturations.
+
+    Parameters
+    ----------
+    board
+        What to run on; closed with the device.
+    correction
+        What turns wanted into told and read into meant; none if None.
+    address
+        The address it was opened by.
+    order
+        One of :data:`ORDERS`.
+    averages
+        Readings that the board averages, at least 1.
+    """
+
+    def __init__(
+        self,
+        board: AnalogBoard,
+        correction: Correction | None = None,
+        *,
+        address: str,
+        order: str = "+-",
+        averages: int = 1,
+    ) -> None:
+        if order not in ORDERS:
+            raise CapabilityError(f"Order of nudged phases must be one of {', '.join(ORDERS)}, not '{order}'")
+        if averages < 1:
+            raise CapabilityError(f"Readings averaged must be at least 1, not {averages}")
+        self._board = board
+        self._correction = correction or AsMade(board.limits.lsb)
+        self._address, self._order, self._averages = address, order, averages
+        self._layout: Layout | None = None
+        self._parameters: Parameters | None = None
+        self._states: dict[str, Array] | None = None
+        self._health: dict[str, int | float] = {"runs": 0, "samples": 0, "return_volts": 0.0}
+
+    @property
+    def identity(self) -> Identity:
+        """What the board is; ``details`` has its limits and the calibration record in use."""
+        board, limits = self._board.identity, self._board.limits
+        return Identity(
+            address=self._address,
+            kind="analog",
+            uid=f"{board.maker},{board.model},{board.serial}",
+            build=board.firmware,
+            batch_limit=BATCH_LIMIT,
+            thermal=False,
+            deterministic=False,
+            details={
+                "calibration": self._correction.record,
+                "order": self._order,
+                "averages": self._averages,
+                "limits": {**asdict(limits), "references": list(limits.references)},
+            },
+        )
+
+    def configure(self, network: Network) -> None:
+        """Lay out ``network`` on the board's first neurons and channels.
+
+        Raises
+        ------
+        CapabilityError
+            If it does not fit, see :class:`~.layout.Layout`.
+        """
+        self._parameters, self._states = None, None
+        self._layout = Layout(network, self._board.limits)
+
+    def write(self, parameters: Parameters) -> None:
+        """Set the weights.
+
+        Raises
+        ------
+        ParameterError
+            If a value is beyond what the board can be told, naming coupling or module.
+        DeviceError
+            If no network has been configured.
+        """
+        if self._layout is None:
+            raise DeviceError("The analog board has no network: call configure first")
+        self._layout.check(parameters)
+        parameters = parameters.map(np.copy)
+        self._board.wire(self._correction.wiring(self._layout.wiring(parameters)))
+        self._parameters = parameters
+
+    def read(self) -> Parameters:
+        """The parameters as written: a board rounds within its resolution, and cannot be asked.
+
+        Raises
+        ------
+        DeviceError
+            If none have been written.
+        """
+        return self._ready()[1].map(np.copy)
+
+    def run(self, minibatch: Minibatch, schedule: Schedule) -> Result:
+        """Run a minibatch through the phases, one sample after the other.
+
+        ``residual`` is the mean force that the network has at what was read: relaxation left over, mismatch that is
+        not corrected, and errors of the readout.
+
+        Raises
+        ------
+        DataError, CapabilityError
+            If minibatch or schedule fit neither network nor board.
+        DeviceError
+            If a neuron is overloaded or does not settle, naming it, or no parameters have been written.
+        """
+        layout, parameters = self._ready()
+        network = layout.network
+        schedule.check(network)
+        minibatch.check(network, schedule)
+        if schedule.temperature:
+            raise CapabilityError(
+                f"An analog board has no noise to set: temperature must be 0, not {schedule.temperature:g}"
+            )
+        if len(minibatch) > BATCH_LIMIT:
+            raise CapabilityError(f"A minibatch must have at most {BATCH_LIMIT} samples, not {len(minibatch)}")
+        self._states = None
+        begin = time.perf_counter()
+        minibatch, held = layout.hold(minibatch)
+        shape = (len(minibatch), network.neurons)
+        free, plus, minus, error = np.empty(shape), np.empty(shape), np.empty(shape), np.empty(shape)
+        last = free
+        for j in range(len(minibatch)):
+            wanted = layout.drive(parameters, minibatch, j, self._averages)
+            free[j], reading = self._phase(wanted, 0.0, restart=True)
+            error[j] = layout.states(self._correction.uncertainty(reading))
+            if schedule.estimator is Estimator.ONE_SIDED:
+                plus[j], _ = self._phase(wanted, schedule.beta)
+            elif schedule.estimator is Estimator.SYMMETRIC:
+                plus[j], minus[j] = self._both(wanted, schedule.beta, free[j])
+        # A clamped neuron is where it is in all phases, whatever the readout says of it.
+        plus[:, network.clamped] = minus[:, network.clamped] = free[:, network.clamped]
+        error[:, network.clamped] = 0.0
+        result = None
+        if schedule.estimator is not Estimator.FREE:
+            other, scale = free, schedule.beta
+            last = plus
+            if schedule.estimator is Estimator.SYMMETRIC:
+                other, scale, last = minus, 2 * schedule.beta, minus if self._order[-1] == "-" else plus
+            result = contrast(network, parameters, minibatch, plus, other, scale)
+            wrong = contrast_error(network, parameters, minibatch, free, error, scale)
+            self._judge(result, wrong, schedule.beta)
+        self._states = {"free": free, "last": last}
+        self._health["runs"] += 1
+        self._health["samples"] += len(minibatch)
+        return Result(
+            outputs=free[:, network.slices[network.output]].copy(),
+            contrast=result,
+            residual=layout.residual(parameters, free, minibatch),
+            saturations=Saturations(state=held),
+            seconds={"device": time.perf_counter() - begin, "link": 0.0},
+        )
+
+    def states(self) -> dict[str, Array]:
+        """Corrected states of all samples of the last run, ``free`` and ``last``, each (B, N), in network units.
+
+        Raises
+        ------
+        DeviceError
+            If nothing has run since :meth:`configure`, or the last run failed.
+        """
+        if self._states is None:
+            raise DeviceError("The analog board has no states: run a minibatch first")
+        return {name: states.copy() for name, states in self._states.items()}
+
+    def health(self) -> dict[str, int | float]:
+        """Counters of the board, and how good gradients are.
+
+        ``gradient_uncertainty`` is one standard deviation of the last gradient's error over its norm, as far as the
+        correction knows errors of readings; ``smallest_beta`` is where it would be a tenth. ``return_volts`` is the
+        largest distance seen between free states of one sample.
+        """
+        return {**self._board.counters(), **self._health}
+
+    def close(self) -> None:
+        """Close the board."""
+        self._layout, self._parameters, self._states = None, None, None
+        self._board.close()
+
+    def _ready(self) -> tuple[Layout, Parameters]:
+        if self._layout is None or self._parameters is None:
+            raise DeviceError("The analog board has no parameters: call configure and write first")
+        return self._layout, self._parameters
+
+    def _both(self, wanted: Drive, beta: float, free: Array) -> tuple[Array, Array]:
+        """States with the positive and with the negative nudge, averaged over all phases of the order."""
+        found: dict[str, list[Array]] = {"+": [], "-": []}
+        for before, sign in pairwise(sign for sign in "0" + self._order):
+            if before not in {"0", sign}:
+                again, _ = self._phase(wanted, 0.0)
+                missed = float(np.abs(again - free).max()) * self._ready()[0].volts
+                self._health["return_volts"] = max(self._health["return_volts"], missed)
+            found[sign].append(self._phase(wanted, beta if sign == "+" else -beta)[0])
+        return np.mean(found["+"], axis=0), np.mean(found["-"], axis=0)
+
+    def _phase(self, wanted: Drive, beta: float, *, restart: bool = False) -> tuple[Array, Reading]:
+        """Run one phase; corrected states (N,) in network units, and what was read."""
+        layout, _ = self._ready()
+        reading = self._board.phase(self._correction.drive(layout.nudged(wanted, beta, restart=restart)))
+        name = {0: "free", 1: "positive", -1: "negative"}[int(np.sign(beta))]
+        if over := layout.names(reading.overload):
+            raise DeviceError(
+                f"Overload in the {name} phase at {over}: lower gains or weights there, or check the board's supply"
+            )
+        if not reading.settled:
+            raise DeviceError(
+                f"The board did not settle in the {name} phase: weaken the couplings, lower beta, or let it take longer"
+            )
+        return layout.states(self._correction.states(reading)), reading
+
+    def _judge(self, found: Parameters, error: float, beta: float) -> None:
+        size = float(np.linalg.norm(found.vector()))
+        part = error / size if size else float("inf")
+        self._health["gradient_uncertainty"] = part
+        self._health["smallest_beta"] = beta * part / USABLE

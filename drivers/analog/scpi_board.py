@@ -1,0 +1,405 @@
+"""ScpiBoard: an analog board that understands lines of text, as its profile says: over VISA, or plain lines."""
+
+from __future__ import annotations
+
+import math
+import re
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...substrate.errors import CapabilityError, DeviceError, EquipoiseError
+from .board import AnalogBoard, BoardIdentity, Drive, Limits, Reading, Trace, Wiring, check_drive, check_wiring
+from .instrument import Instrument, Wire
+from .profile import MAIN, Command, Profile, Wait, read_profile
+from .serial_lines import SerialLines
+from .visa import VisaWire
+
+__all__ = ["ScpiBoard", "open_serial_board", "open_visa_board"]
+
+Array = NDArray[np.float64]
+
+SCPI_OVERLOAD = 9.9e37
+"""What SCPI instruments answer where a reading is beyond their range; either sign."""
+
+SCPI_NAN = 9.91e37
+"""What they answer where there is no reading."""
+
+AGREEING = 3
+"""Fewest readings of a board that does not know whether it has settled."""
+
+
+def open_visa_board(resource: str, profile: Path = Path("reference")) -> ScpiBoard:
+    """Open the board at a VISA resource; ``profile`` is a file, or a shipped one's name (the reference board's)."""
+    return _open(read_profile(profile), lambda link: VisaWire(resource, link.baud, link.terminator))
+
+
+def open_serial_board(port: str, profile: Path, baud: int | None = None) -> ScpiBoard:
+    """Open the board at a serial port, without VISA; ``baud`` in place of the profile's."""
+    return _open(read_profile(profile), lambda link: SerialLines(port, baud or link.baud, link.terminator))
+
+
+def _open(profile: Profile, wire: Callable[..., Wire]) -> ScpiBoard:
+    instruments: dict[str, Instrument] = {}
+    try:
+        for name, resource in {MAIN: "", **profile.instruments}.items():
+            link = profile.link
+            opened = VisaWire(resource, link.baud, link.terminator) if resource else wire(link)
+            error = profile.commands.get("error")
+            instruments[name] = Instrument(
+                opened, join=link.join, timeout=link.timeout, error=error.send if error else ""
+            )
+        return ScpiBoard(profile, instruments)
+    except EquipoiseError:
+        for instrument in instruments.values():
+            instrument.close()
+        raise
+
+
+class ScpiBoard(AnalogBoard):
+    """A board behind one or several instruments.
+
+    Of what a phase is run with, only what has changed is sent, and all of it to an instrument in one message, together
+    with the queries for the answers and for errors.
+
+    Parameters
+    ----------
+    profile
+        What it is and understands.
+    instruments
+        By the names of the profile; ``board`` is the one at the address. Closed with the board.
+
+    Raises
+    ------
+    DeviceError
+        If an instrument does not answer, or answers nonsense.
+    MismatchError
+        If the board is another one than the profile is for.
+    """
+
+    def __init__(self, profile: Profile, instruments: dict[str, Instrument]) -> None:
+        self._profile, self._instruments = profile, instruments
+        self._told: dict[tuple[str, int], str] = {}
+        self._counters: dict[str, int | float] = {"phases": 0, "records": 0, "unsettled": 0, "overloads": 0}
+        for name, instrument in instruments.items():
+            found = instrument.identify(profile.idn if name == MAIN else "*")
+            if name == MAIN:
+                self._identity = found
+            instrument.errors()  # those of whoever used it before
+        self._limits = self._sizes(profile.limits)
+        self._clamped = np.zeros(self._limits.neurons, dtype=bool)
+
+    @property
+    def identity(self) -> BoardIdentity:
+        """What it answered when asked."""
+        return self._identity
+
+    @property
+    def limits(self) -> Limits:
+        """Those of the profile, with the sizes that the board tells if it is asked."""
+        return self._limits
+
+    def wire(self, wiring: Wiring) -> None:
+        """Set weights and switches."""
+        check_wiring(self._limits, wiring)
+        self._clamped = wiring.clamped.copy()
+        settings = [
+            *self._weights("weights_a", wiring.a),
+            *self._weights("weights_b", wiring.b),
+            *self._list("clamped", wiring.clamped),
+            *self._list("output", wiring.output),
+        ]
+        self._exchange(settings)
+
+    def phase(self, drive: Drive) -> Reading:
+        """Run a phase until the board says that it has settled, or until readings agree."""
+        check_drive(self._limits, drive)
+        self._counters["phases"] += 1
+        restart = self._restart(drive)
+        answers, settled = self._run([*self._settings(drive), *restart, *self._plain("start")])
+        self._counters["unsettled"] += not settled
+        return self._reading(answers, settled, self._more(drive.averages))
+
+    def record(self, drive: Drive, samples: int, interval: float) -> Trace:
+        """Start a phase and read all neurons at equal times, if the board can."""
+        command = self._need("record", "record in time")
+        check_drive(self._limits, drive)
+        restart = self._restart(drive)
+        before = [*self._settings(drive), *restart]
+        query = command.send.format(samples=samples, interval=_number(interval))
+        limit = self._profile.settle.limit + samples * interval
+        answer = self._exchange(before, ["record"], timeout=limit, texts={"record": query})["record"]
+        volts = self._numbers(answer, command, samples * self._limits.neurons, "record")
+        self._counters["records"] += 1
+        if not np.all(np.isfinite(volts)):
+            raise DeviceError(f"{self._name(command)} recorded what is beyond its range: lower biases or weights")
+        return Trace(np.arange(samples, dtype=np.float64) * interval, volts.reshape(samples, -1))
+
+    def reference(self, volts: float, averages: int = 1) -> Reading:
+        """Read a reference in place of the neurons, if the board has any."""
+        command = self._need("reference", "read references")
+        if volts not in self._limits.references:
+            known = ", ".join(f"{known:g}" for known in self._limits.references)
+            raise CapabilityError(f"References of this board are {known} V, not {volts:g}")
+        texts = {"reference": command.send.format(value=_number(command.scale * volts + command.offset))}
+        settings = self._value("averages", averages)
+        readings = [
+            self._numbers(
+                self._exchange(settings, ["reference"], texts=texts)["reference"],
+                command,
+                self._limits.neurons,
+                "reference",
+            )
+            for _ in range(1 if "averages" in self._profile.commands else averages)
+        ]
+        return self._judge(np.mean(readings, axis=0), None, True, None)
+
+    def counters(self) -> dict[str, int | float]:
+        """Phases and their faults; messages and faults of all instruments."""
+        total = dict(self._counters)
+        for instrument in self._instruments.values():
+            for name, value in instrument.counters.items():
+                total[name] = total.get(name, 0) + value
+        return total
+
+    def close(self) -> None:
+        """Close all instruments."""
+        for instrument in self._instruments.values():
+            instrument.close()
+
+    def _sizes(self, limits: Limits) -> Limits:
+        """``limits`` with the sizes that the board tells."""
+        if "sizes" not in self._profile.commands:
+            return limits
+        answer = self._exchange([], ["sizes"])["sizes"]
+        if not (sizes := re.fullmatch(r"\s*\+?(\d{1,4})\s*,\s*\+?(\d{1,4})\s*", answer)) or "0" in sizes.groups():
+            raise DeviceError(f"{self._main} tells sizes '{answer}', not its numbers of neurons and channels")
+        return replace(limits, neurons=int(sizes[1]), channels=int(sizes[2]))
+
+    @property
+    def _main(self) -> str:
+        return self._instruments[MAIN].description
+
+    def _name(self, command: Command) -> str:
+        return self._instruments[command.to].description
+
+    def _need(self, name: str, what: str) -> Command:
+        if name not in self._profile.commands:
+            raise CapabilityError(f"This board cannot {what}: profile '{self._profile.source}' has no command '{name}'")
+        return self._profile.commands[name]
+
+    # What is sent
+
+    def _settings(self, drive: Drive) -> list[tuple[str, str]]:
+        return [
+            *self._list("bias", drive.bias),
+            *self._list("clamp", drive.clamp),
+            *self._list("target", drive.target),
+            *self._list("drive_a", drive.drive_a, of="channel"),
+            *self._list("drive_b", drive.drive_b, of="channel"),
+            *self._value("nudge", drive.nudge),
+            *self._value("averages", drive.averages),
+        ]
+
+    def _weights(self, name: str, weights: Array) -> Iterable[tuple[str, str]]:
+        command, first = self._profile.commands[name], self._profile.first
+        for p, column in enumerate(weights.T):
+            if "values" in command.places:
+                yield from self._changed(name, p, channel=p + first, values=_join(command, column))
+                continue
+            for i, weight in enumerate(column):
+                index = p * self._limits.neurons + i
+                places = {"channel": p + first, "neuron": i + first, "value": _join(command, [weight])}
+                yield from self._changed(name, index, **places)
+
+    def _list(self, name: str, values: NDArray[np.generic], *, of: str = "neuron") -> Iterable[tuple[str, str]]:
+        command = self._profile.commands[name]
+        numbers = np.asarray(values, dtype=float)
+        if "values" in command.places:
+            yield from self._changed(name, 0, values=_join(command, numbers))
+            return
+        for i, value in enumerate(numbers):
+            yield from self._changed(name, i, **{of: i + self._profile.first, "value": _join(command, [value])})
+
+    def _value(self, name: str, value: float) -> list[tuple[str, str]]:
+        command = self._profile.commands.get(name)
+        return list(self._changed(name, 0, value=_join(command, [value]))) if command else []
+
+    def _plain(self, name: str) -> list[tuple[str, str]]:
+        command = self._profile.commands.get(name)
+        return [(command.to, command.send)] if command else []
+
+    def _changed(self, name: str, index: int, **places: object) -> Iterable[tuple[str, str]]:
+        """The command's text, if it differs from what was last sent for this value."""
+        command = self._profile.commands[name]
+        pin = command.pins[index] if command.pins else ""
+        text = command.send.format(pin=pin, **places)
+        if self._told.get((name, index)) != text:
+            self._told[name, index] = text
+            yield command.to, text
+
+    # Messages
+
+    def _exchange(
+        self,
+        settings: Sequence[tuple[str, str]],
+        queries: Sequence[str] = (),
+        *,
+        timeout: float = 0.0,
+        texts: dict[str, str] | None = None,
+    ) -> dict[str, str]:
+        """Send ``settings``, then ask ``queries`` by name; one message an instrument, the one that sets first."""
+        commands = self._profile.commands
+        found: dict[str, str] = {}
+        error = commands.get("error")
+        targets = dict.fromkeys([*(to for to, _ in settings), *(commands[name].to for name in queries)])
+        try:
+            for target in targets:
+                lines = [text for to, text in settings if to == target]
+                names = [name for name in queries if commands[name].to == target]
+                lines += [(texts or {}).get(name, commands[name].send) for name in names]
+                if error is not None:
+                    lines.append(error.send)
+                    names.append("error")
+                limit = timeout + self._profile.link.timeout
+                answers = dict(zip(names, self._instruments[target].ask(lines, len(names), limit), strict=True))
+                self._check(target, answers.pop("error", "0"))
+                found |= answers
+        except EquipoiseError:
+            self._told.clear()  # what of it the instrument has taken is unknown
+            raise
+        return found
+
+    def _check(self, target: str, error: str) -> None:
+        """Raise if an instrument reports an error, with all that it has to report."""
+        if error.strip().partition(",")[0].lstrip("+-") == "0":
+            return
+        instrument = self._instruments[target]
+        instrument.counters["instrument_errors"] += 1
+        said = ", ".join([error.strip(), *instrument.errors()])
+        raise DeviceError(f"{instrument.description} reports {said}: check the profile's commands and limits")
+
+    # Running
+
+    def _restart(self, drive: Drive) -> list[tuple[str, str]]:
+        """What brings neurons to 0 V if ``drive`` asks for it, or releases them where they have just been brought."""
+        if not drive.restart:
+            return []
+        if "restart" in self._profile.commands:
+            return self._plain("restart")
+        everywhere = np.ones(self._limits.neurons, dtype=bool)
+        held = replace(drive, clamp=np.zeros(self._limits.neurons), nudge=0.0)
+        before = [*self._settings(held), *self._list("clamped", everywhere), *self._plain("start")]
+        if not self._run(before)[1]:
+            raise DeviceError(f"{self._main} did not settle at 0 V with all neurons clamped: check its switches")
+        return list(self._list("clamped", self._clamped))
+
+    def _run(self, before: list[tuple[str, str]]) -> tuple[dict[str, str], bool]:
+        """Send ``before`` and wait; the answers to all that is read, and whether the board settled."""
+        settle, commands = self._profile.settle, self._profile.commands
+        if settle.wait is Wait.ANSWER:
+            answers = self._exchange(before, ["settled", *self._reads()], timeout=settle.limit)
+            return answers, self._flag(answers["settled"], commands["settled"])
+        if settle.wait is Wait.POLL:
+            settled = self._poll(before)
+            return self._exchange([], self._reads()), settled
+        return self._repeat(before)
+
+    def _more(self, averages: int) -> list[Array]:
+        """Further readings to average here, where the board has no command for it."""
+        if "averages" in self._profile.commands:
+            return []
+        command, neurons = self._profile.commands["read"], self._limits.neurons
+        return [
+            self._numbers(self._exchange([], ["read"])["read"], command, neurons, "read") for _ in range(averages - 1)
+        ]
+
+    def _poll(self, before: list[tuple[str, str]]) -> bool:
+        settle, command = self._profile.settle, self._profile.commands["settled"]
+        deadline = time.monotonic() + settle.limit
+        self._exchange(before)
+        while not self._flag(self._exchange([], ["settled"])["settled"], command):
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(settle.interval)
+        return True
+
+    def _repeat(self, before: list[tuple[str, str]]) -> tuple[dict[str, str], bool]:
+        settle, command = self._profile.settle, self._profile.commands["read"]
+        deadline = time.monotonic() + settle.limit
+        self._exchange(before)
+        last, same = None, 1
+        while True:
+            time.sleep(settle.interval)
+            answers = self._exchange([], self._reads())
+            volts = self._numbers(answers["read"], command, self._limits.neurons, "read")
+            agrees = last is not None and bool(np.all(np.abs(volts - last) <= settle.tolerance))
+            last, same = volts, same + 1 if agrees else 1
+            if same >= AGREEING or not np.all(np.isfinite(volts)):
+                return answers, True
+            if time.monotonic() >= deadline:
+                return answers, False
+
+    # What is read
+
+    def _reads(self) -> list[str]:
+        return [name for name in ("read", "overload", "temperature") if name in self._profile.commands]
+
+    def _reading(self, answers: dict[str, str], settled: bool, more: list[Array]) -> Reading:
+        commands, neurons = self._profile.commands, self._limits.neurons
+        volts = np.mean([self._numbers(answers["read"], commands["read"], neurons, "read"), *more], axis=0)
+        overload = temperature = None
+        if "overload" in answers:
+            flags = self._numbers(answers["overload"], commands["overload"], neurons, "overload")
+            if not set(flags) <= {0.0, 1.0}:
+                raise DeviceError(f"{self._main} answers 'overload' with '{answers['overload']}', not 0 or 1 a neuron")
+            overload = flags == 1
+        if "temperature" in answers:
+            temperature = float(self._numbers(answers["temperature"], commands["temperature"], 1, "temperature")[0])
+        return self._judge(volts, overload, settled, temperature)
+
+    def _judge(
+        self, volts: Array, overload: NDArray[np.bool_] | None, settled: bool, temperature: float | None
+    ) -> Reading:
+        over = ~np.isfinite(volts)
+        if overload is not None:
+            over |= overload
+        self._counters["overloads"] += bool(over.any())
+        held = np.clip(volts, -self._limits.volts, self._limits.volts) if over.any() else volts
+        return Reading(held, over, settled, temperature)
+
+    def _numbers(self, answer: str, command: Command, count: int, name: str) -> Array:
+        """Numbers of an answer in the units that commands have; infinite where SCPI says overload."""
+        words = re.split(r"[,\s]+", answer.strip())
+        if len(words) != count:
+            raise DeviceError(f"{self._name(command)} answers '{name}' with {len(words)} values, not {count}")
+        values: Array = np.empty(count)
+        for index, word in enumerate(words):
+            try:
+                value = float(word)
+            except ValueError:
+                raise DeviceError(
+                    f"{self._name(command)} answers '{name}' with '{word[:40]}' as value {index}, not a number"
+                ) from None
+            if math.isnan(value) or (abs(value) >= SCPI_NAN * (1 - 1e-6) and not math.isinf(value)):
+                raise DeviceError(f"{self._name(command)} answers '{name}' with no reading ({word}) as value {index}")
+            overloaded = math.isinf(value) or abs(value) >= SCPI_OVERLOAD * (1 - 1e-6)
+            values[index] = math.copysign(math.inf, value) if overloaded else (value - command.offset) / command.scale
+        return values
+
+    def _flag(self, answer: str, command: Command) -> bool:
+        if answer.strip() not in {"0", "1", "+0", "+1"}:
+            raise DeviceError(f"{self._name(command)} answers 'settled' with '{answer[:40]}', not 0 or 1")
+        return answer.strip().endswith("1")
+
+
+def _join(command: Command, values: Iterable[float]) -> str:
+    return ",".join(_number(command.scale * value + command.offset) for value in values)
+
+
+def _number(value: float) -> str:
+    return f"{value:.9g}"

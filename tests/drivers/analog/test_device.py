@@ -1,0 +1,217 @@
+"""A network on a board: units, phases, gradients, and what is refused."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from equipoise.drivers.analog.correction import AsMade
+from equipoise.drivers.analog.device import AnalogDevice
+from equipoise.substrate.energy import oracle
+from equipoise.substrate.errors import CapabilityError, DeviceError, ParameterError
+from equipoise.substrate.network import Coupling, Module, Network
+from equipoise.substrate.parameters import Parameters, cosine, norm_ratio
+from equipoise.substrate.phases import Estimator, Minibatch, Schedule
+
+from .ideal import IdealBoard
+
+
+def network(stiffness=1.0, quartic=1.0, hidden=3, rank=2):
+    return Network(
+        (
+            Module("x", 2, clamped=True),
+            Module("h", hidden, stiffness, quartic),
+            Module("y", 2, stiffness, quartic),
+        ),
+        (Coupling("x", "h", rank), Coupling("h", "y", 2)),
+        "y",
+        levels=2,
+    )
+
+
+def problem(net, batch=2):
+    rng = np.random.default_rng(3)
+    parameters = Parameters.random(net, rng)
+    parameters.gain[0][1] = 0.5
+    parameters.bias[:, ~net.clamped] = 0.2 * rng.standard_normal((2, net.neurons - net.inputs))
+    minibatch = Minibatch(
+        rng.standard_normal((batch, net.inputs)), np.arange(batch) % 2, rng.standard_normal((batch, net.outputs))
+    )
+    return parameters, minibatch
+
+
+def ready(net, board=None, **options):
+    device = AnalogDevice(board or IdealBoard(), address="test:", **options)
+    device.configure(net)
+    parameters, minibatch = problem(net)
+    device.write(parameters)
+    return device, parameters, minibatch
+
+
+@pytest.mark.parametrize(
+    ("stiffness", "quartic", "board"),
+    [
+        (1.0, 1.0, {}),
+        (2.0, 0.5, {}),
+        (1.0, 1.0, {"stiffness": 0.5, "quartic": 3.0}),
+        (1.0, 0.0, {"quartic": 0.0}),
+    ],
+)
+def test_gradients_are_the_networks_in_whatever_units_the_board_has(stiffness, quartic, board):
+    net = network(stiffness, quartic)
+    device, parameters, minibatch = ready(net, IdealBoard(**board))
+    result = device.run(minibatch, Schedule(beta=1 / 64))
+    truth = oracle(net, parameters, minibatch)
+    assert cosine(result.contrast, truth) > 0.99999
+    assert norm_ratio(result.contrast, truth) == pytest.approx(1, abs=0.01)
+    assert result.residual < 1e-6
+    assert not result.saturations
+    assert device.identity.kind == "analog"
+    assert (device.identity.uid, device.identity.build) == ("Test,Ideal,1", "2")
+
+
+def test_one_sided_and_free():
+    net = network()
+    device, parameters, minibatch = ready(net)
+    one = device.run(minibatch, Schedule(beta=1 / 64, estimator=Estimator.ONE_SIDED))
+    assert cosine(one.contrast, oracle(net, parameters, minibatch)) > 0.999
+    free = device.run(replace(minibatch, target=None), Schedule(estimator=Estimator.FREE))
+    assert free.contrast is None
+    assert np.allclose(free.outputs, one.outputs)
+    assert np.array_equal(device.states()["free"], device.states()["last"])
+
+
+@pytest.mark.parametrize(
+    ("order", "nudges"), [("+-", [0, 1, 0, -1]), ("+--+", [0, 1, 0, -1, -1, 0, 1])]
+)  # fmt: skip
+def test_both_nudges_start_from_the_free_state(order, nudges):
+    device, _, minibatch = ready(network(), board := IdealBoard(), order=order, averages=5)
+    device.run(minibatch, Schedule(beta=1 / 16))
+    assert [drive.nudge * 16 for drive in board.drives] == nudges * 2
+    assert [drive.restart for drive in board.drives] == ([True] + [False] * (len(nudges) - 1)) * 2
+    assert {drive.averages for drive in board.drives} == {5}
+    assert device.health()["return_volts"] < 1e-6
+
+
+def test_a_drift_cancels_in_the_order_that_reads_twice():
+    errors = {}
+    for order in ("+-", "+--+"):
+        net = network()
+        exact, _, minibatch = ready(net, order=order)
+        drifting, _, _ = ready(net, IdealBoard(drift=1e-3), order=order)
+        truth, found = (device.run(minibatch, Schedule(beta=1 / 16)).contrast.bias for device in (exact, drifting))
+        errors[order] = np.abs(found - truth).max()
+    assert errors["+-"] == pytest.approx(0.008)  # 2 phases of 1 mV each, over 2 beta, in half of the samples
+    assert errors["+--+"] < 1e-9
+
+
+def test_says_how_good_a_gradient_is():
+    net = network()
+
+    class Unsure(AsMade):
+        record = "record 7"
+
+        def uncertainty(self, reading):
+            return np.full(reading.volts.shape, 1e-3)
+
+    device, _, minibatch = ready(net, correction=Unsure(1e-4))
+    assert device.identity.details["calibration"] == "record 7"
+    size = np.linalg.norm(device.run(minibatch, Schedule(beta=1 / 16)).contrast.vector())
+    told = device.health()["gradient_uncertainty"]
+    assert device.health()["smallest_beta"] == pytest.approx(told / 16 / 0.1)
+    rng = np.random.default_rng(0)
+    board = device._board
+    clean = device.run(minibatch, Schedule(beta=1 / 16)).contrast.vector()
+    board.spoil = lambda reading: replace(
+        reading, volts=reading.volts + 1e-3 / np.sqrt(2) * rng.standard_normal(reading.volts.shape)
+    )
+    seen = [np.linalg.norm(device.run(minibatch, Schedule(beta=1 / 16)).contrast.vector() - clean) for _ in range(12)]
+    assert told * size == pytest.approx(np.sqrt(np.mean(np.square(seen))), rel=0.35)
+
+
+def test_what_is_beyond_the_range_is_held_and_counted():
+    device, _, minibatch = ready(network(), board := IdealBoard())
+    minibatch.clamped[0, 1] = 5.0
+    minibatch.target[1, 0] = -7.0
+    result = device.run(minibatch, Schedule())
+    assert result.saturations.state == 2
+    assert board.drives[0].clamp[1] == 4.0
+    assert minibatch.clamped[0, 1] == 5.0
+
+
+def test_overload_names_neurons():
+    device, _, minibatch = ready(network(), board := IdealBoard())
+    over = np.array([False, False, False, True, False, True, False, True])
+    board.spoil = lambda reading: replace(reading, overload=over)
+    with pytest.raises(DeviceError) as raised:
+        device.run(minibatch, Schedule())
+    assert str(raised.value) == (
+        "Overload in the free phase at neuron 3 (h[1]), neuron 5 (y[0]): lower gains or weights there, "
+        "or check the board's supply"
+    )
+    with pytest.raises(DeviceError, match="has no states: run a minibatch first"):
+        device.states()
+
+
+def test_a_phase_that_does_not_settle():
+    device, _, minibatch = ready(network(), board := IdealBoard())
+    board.spoil = lambda reading: replace(reading, settled=not board.drives[-1].nudge < 0)
+    with pytest.raises(DeviceError, match=r"^The board did not settle in the negative phase: weaken the couplings"):
+        device.run(minibatch, Schedule())
+
+
+@pytest.mark.parametrize(
+    ("net", "message"),
+    [
+        (network(hidden=9), "The board has 8 neurons, the network needs 13: take a smaller network"),
+        (network(rank=3), "The board has 4 rank channels, the network needs 5: take a smaller network"),
+        (
+            network(quartic=0.0),
+            "The board's neurons have stiffness 1 and quartic 1 /V^2, and no scale gives a network's 1 and 0: "
+            "set stiffness above 0 and quartic above 0",
+        ),
+        (
+            Network((Module("h", 2, quartic=(1.0, 2.0)), Module("y", 1)), (Coupling("h", "y", 1),), "y"),
+            "All neurons of a board have one quartic, the network's have 1 to 2: "
+            "give all modules that are not clamped the same quartic",
+        ),
+    ],
+)  # fmt: skip
+def test_networks_that_do_not_fit(net, message):
+    device = AnalogDevice(IdealBoard(), address="test:")
+    with pytest.raises(CapabilityError) as raised:
+        device.configure(net)
+    assert str(raised.value) == message
+
+
+def test_parameters_that_do_not_fit():
+    device, parameters, _ = ready(network())
+    parameters.gain[1][1, 0] = 4.5
+    with pytest.raises(ParameterError) as raised:
+        device.write(parameters)
+    assert str(raised.value) == "Gain of coupling 'h-y' must be within +-4 on this board, not 4.5 at (1, 0)"
+
+
+def test_schedules_that_do_not_fit():
+    device, _, minibatch = ready(network())
+    with pytest.raises(CapabilityError, match=r"^Beta must be at most 0\.5 on this board, not 0\.75$"):
+        device.run(minibatch, Schedule(beta=0.75))
+    with pytest.raises(CapabilityError, match=r"no noise to set: temperature must be 0, not 0\.1$"):
+        device.run(minibatch, Schedule(temperature=0.1))
+
+
+def test_order_of_calls():
+    device = AnalogDevice(board := IdealBoard(), address="test:")
+    with pytest.raises(DeviceError, match="call configure first"):
+        device.write(problem(network())[0])
+    device.configure(network())
+    with pytest.raises(DeviceError, match="call configure and write first"):
+        device.read()
+    device.close()
+    assert board.closed
+
+
+@pytest.mark.parametrize(("options", "message"), [({"order": "-+"}, "one of"), ({"averages": 0}, "at least 1, not 0")])
+def test_wrong_options(options, message):
+    with pytest.raises(CapabilityError, match=message):
+        AnalogDevice(IdealBoard(), address="test:", **options)
