@@ -17,12 +17,11 @@ from ..substrate.interface import Substrate
 __all__ = ["SCHEMES", "ListedDevice", "list_devices", "open_device"]
 
 
-def _later(module: str, name: str) -> Callable[..., Substrate]:
-    """Return what opens a device with ``name`` of ``module``, importing that only then: the host needs no Amaranth."""
+def _later(module: str, name: str) -> Callable[..., Any]:
+    """Return what calls ``name`` of ``module``, importing that only then: the host needs no Amaranth."""
 
-    def opener(**options: Any) -> Substrate:
-        device: Substrate = getattr(import_module(module, __package__), name)(**options)
-        return device
+    def opener(**options: Any) -> Any:
+        return getattr(import_module(module, __package__), name)(**options)
 
     return opener
 
@@ -35,12 +34,14 @@ SCHEMES: dict[str, Scheme] = {
             "the gateware itself, simulated in Verilator",
             _later("..sim.device", "open_board"),
             options={"lanes": int, "contexts": int, "compact": int, "trace": Path},
+            wire=_later("..sim.device", "open_wire"),
         ),
         Scheme(
             "golden",
             "the bit-exact model of the gateware in NumPy",
             _later("..sim.golden", "Golden"),
             options={"compact": int},
+            wire=_later("..sim.model_device", "open_model_wire"),
         ),
         Scheme("float", "the equations in floating point", _later("..sim.float_model", "FloatModel")),
         SERIAL,
