@@ -255,8 +255,8 @@ class GatewareDevice(Substrate):
     def health(self) -> dict[str, int | float]:
         """Counters since the device was opened: of the device (``device_...``) and of this host (``host_...``).
 
-        ``device_..._since_reset`` are those of the device as it holds them, whoever made it count. ``host_seconds`` is
-        the time since it was opened, ``host_memory_checks`` counts the words of tables that were read back and compared.
+        ``device_..._since_reset`` are those of the device as it holds them, whoever made it count. ``host_seconds``
+        is the time since it was opened, ``host_memory_checks`` the words of tables that were read back and compared.
         """
         now = self._device_counters()
         counted = {f"device_{name}": (now[name] - start) % 2**32 for name, start in self._opened_at.items()}

@@ -22,7 +22,7 @@ from .window import Window
 __all__ = ["DEADLINE", "RETRIES", "Answer", "Counters", "Session"]
 
 DEADLINE = 1.0
-"""Longest wait in seconds for the next answer, beyond what the request itself may take, before it is asked for again."""
+"""Longest wait in seconds for an answer, beyond what the request itself may take, before it is asked for again."""
 
 RETRIES = 12
 """How often a lost request is sent again: where one frame in ten is damaged each way, all are lost once in 10**9."""

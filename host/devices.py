@@ -11,10 +11,12 @@ from typing import Any
 from serial.tools.list_ports import comports  # type: ignore[import-untyped]
 
 from ..drivers.address import SERIAL, TCP, Scheme, parse_address
+from ..drivers.gateware import GatewareDevice
 from ..drivers.lucidac.address import LUCIDAC
 from ..substrate.interface import Substrate
+from .supervision import Supervised
 
-__all__ = ["SCHEMES", "ListedDevice", "list_devices", "open_device"]
+__all__ = ["SCHEMES", "ListedDevice", "list_devices", "open_device", "open_steady"]
 
 
 def _later(module: str, name: str) -> Callable[..., Any]:
@@ -81,6 +83,30 @@ def open_device(address: str) -> Substrate:
         If the address is wrong, or the device cannot be opened.
     """
     return parse_address(address, SCHEMES).open()
+
+
+def open_steady(address: str) -> Substrate:
+    """Open the device at ``address``, so that it is opened again whenever its wire fails.
+
+    A device without a wire is opened as it is.
+
+    Raises
+    ------
+    DeviceError
+        If the address is wrong, or the device cannot be opened.
+    """
+    parsed = parse_address(address, SCHEMES)
+    device = parsed.open()
+    if not isinstance(device, GatewareDevice):
+        return device
+    devices: list[Substrate] = [device]  # the first one is open already
+
+    def opener() -> GatewareDevice:
+        opened = devices.pop() if devices else parsed.open()
+        assert isinstance(opened, GatewareDevice)
+        return opened
+
+    return Supervised(opener)
 
 
 def list_devices() -> list[ListedDevice]:

@@ -1,7 +1,7 @@
 """The golden model as a device with tables and memories: all of a device but its clock, in this process.
 
-For the link and all that is above it: a training step takes milliseconds, and the result is that of the gateware, bit for
-bit. It reads the network from the tables that the host wrote, as the gateware does.
+For the link and all that is above it: a training step takes milliseconds, and its result is that of the gateware, bit
+for bit. It reads the network from the tables that the host wrote, as the gateware does.
 """
 
 from __future__ import annotations
@@ -89,7 +89,8 @@ class _Tables:
         self.mode = Mode(device.register("mode"))
         self.batch = device.register("batch")
         ends = device.memory["ends"][:, 0].tolist()
-        modules, self.ends, output = [], [], ""
+        modules, output = [], ""
+        self.ends: list[tuple[int, int, int, int]] = []
         for number, (low, high) in enumerate(device.memory["modules"][: device.register("modules")].tolist()):
             modules.append(Module(f"m{number}", low >> 16, clamped=bool(high >> 30 & 1)))
             output = f"m{number}" if high >> 31 else output

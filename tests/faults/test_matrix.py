@@ -1,0 +1,85 @@
+"""The promise: training over a bad wire ends as on a perfect day, bit for bit, or with an error of the link.
+
+Each fault, at each operation that a step consists of, at three rates; then all faults together. In a time of its own.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from equipoise.drivers.faulty import FAULTS, Faults, Mischief
+from equipoise.drivers.gateware import GatewareDevice
+from equipoise.host.run import Run
+from equipoise.host.trainer import train
+from equipoise.substrate.errors import LinkError
+from equipoise.substrate.protocol import Operation
+
+from ..host.runs import Silent, small_run
+from .wires import Clock, Training, clean, new_device, supervised, within
+
+PHASES = {
+    "open": (Operation.HELLO,),
+    "write": (Operation.WRITE,),
+    "run": (Operation.RUN,),
+    "read": (Operation.READ,),
+    "all": tuple(Operation),
+}
+RATES = (0.02, 0.1, 0.4)
+SEEDS = 3
+MIXES = 120
+
+
+@pytest.fixture(scope="module")
+def perfect() -> Training:
+    training = Training()
+    training.go_on(clean(new_device()))
+    return training
+
+
+@pytest.fixture(autouse=True)
+def clock(monkeypatch) -> Clock:
+    clock = Clock()
+    clock.install(monkeypatch.setattr)
+    return clock
+
+
+def hold_promise(mischief: Mischief, perfect: Training) -> tuple[bool, int]:
+    """Train over a bad wire, and on a good one if that was too much; whether it was, and how often it was opened."""
+    board, training, gave_up, opened = new_device(), Training(), False, 0
+    try:
+        with supervised(board, mischief) as device:
+            training.go_on(device)
+            opened = 1 + device.reconnects
+    except LinkError:
+        gave_up = True
+        training.go_on(clean(board))
+    assert training.same(perfect)
+    if opened == 1:
+        assert board.register("runs") == training.steps, "each step ran once, whatever was repeated on the wire"
+    return gave_up, opened
+
+
+@pytest.mark.parametrize("phase", PHASES)
+@pytest.mark.parametrize("fault", FAULTS)
+def test_one_fault_at_one_operation(fault, phase, perfect):
+    struck, gave_up = 0, []
+    for rate in RATES:
+        for seed in range(SEEDS):
+            mischief = Mischief(Faults(**{fault: rate}), seed, only=within(*PHASES[phase]))
+            gave_up.append(hold_promise(mischief, perfect)[0])
+            struck += mischief.count
+    assert struck, "the wire was too good"
+    assert not any(gave_up[: 2 * SEEDS]) or fault in ("cut", "reset"), "only broken connections may be too much"
+
+
+@pytest.mark.parametrize("start", range(0, MIXES, 20))
+def test_all_faults_together(start, perfect):
+    given_up = 0
+    for seed in range(start, start + 20):
+        rates = dict(zip(FAULTS, np.random.default_rng(seed).uniform(0, 0.02, len(FAULTS)), strict=True))
+        given_up += hold_promise(Mischief(Faults(**rates), seed), perfect)[0]
+    assert given_up < 10
