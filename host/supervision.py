@@ -45,8 +45,6 @@ class Supervised(Substrate):
         Opens the device.
     patience
         Seconds from the first failure of a call to giving up.
-    pause
-        Waits so many seconds.
 
     Attributes
     ----------
@@ -61,13 +59,8 @@ class Supervised(Substrate):
         If the device cannot be opened the first time.
     """
 
-    def __init__(
-        self,
-        opener: Callable[[], GatewareDevice],
-        patience: float = PATIENCE,
-        pause: Callable[[float], None] = time.sleep,
-    ) -> None:
-        self._opener, self._patience, self._pause = opener, patience, pause
+    def __init__(self, opener: Callable[[], GatewareDevice], patience: float = PATIENCE) -> None:
+        self._opener, self._patience = opener, patience
         self.listener: Callable[[str], None] = lambda message: None
         self.reconnects = 0
         self._network: Network | None = None
@@ -146,7 +139,7 @@ class Supervised(Substrate):
                     raise LinkError(
                         f"{self._identity.address} could not be used for {self._patience:g} s: {first}{again}"
                     ) from error
-                self._pause(pause)
+                time.sleep(pause)
                 pause = min(2 * pause, _LONGEST_PAUSE)
             else:
                 if first is not None:
