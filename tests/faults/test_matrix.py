@@ -5,16 +5,14 @@ Each fault, at each operation that a step consists of, at three rates; then all 
 
 from __future__ import annotations
 
-import json
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
 from equipoise.drivers.faulty import FAULTS, Faults, Mischief
-from equipoise.drivers.gateware import GatewareDevice
+from equipoise.host.checkpoint import load_checkpoint
 from equipoise.host.run import Run
 from equipoise.host.trainer import train
+from equipoise.sim.model_device import model_device
 from equipoise.substrate.errors import LinkError
 from equipoise.substrate.protocol import Operation
 
@@ -83,3 +81,38 @@ def test_all_faults_together(start, perfect):
         rates = dict(zip(FAULTS, np.random.default_rng(seed).uniform(0, 0.02, len(FAULTS)), strict=True))
         given_up += hold_promise(Mischief(Faults(**rates), seed), perfect)[0]
     assert given_up < 10
+
+
+def outcome(run: Run) -> tuple[np.ndarray, list]:
+    """Parameters and losses that a run ended with, and its errors."""
+    checkpoint, _ = load_checkpoint(run)
+    kept = [r.get("loss", r.get("error")) for r in run.metrics() if r["kind"] in ("step", "evaluation")]
+    return np.concatenate([checkpoint.parameters.vector(), checkpoint.average.vector()]), kept
+
+
+def test_a_run_directory_is_resumed_to_the_same_result(tmp_path):
+    """On wires so bad that training gives up, here and there: resumed as often as it takes."""
+    spared = small_run(tmp_path, "spared")
+    train(spared, clean(model_device()), Silent())
+    parameters, kept = outcome(spared)
+    gave_up = reconnects = 0
+    for seed in range(8):
+        run, board = small_run(tmp_path, f"run-{seed}"), model_device()
+        mischief = Mischief(Faults(drop=0.01, flip=0.01, merge=0.01, reorder=0.01, cut=0.001, reset=0.001), seed)
+        for _ in range(50):
+            told = Silent()
+            try:
+                with supervised(board, mischief, patience=0.5) as device:
+                    train(Run.open(run.path), device, told)
+                break
+            except LinkError as error:
+                gave_up += "could not be used for 0.5 s" in str(error)
+            finally:
+                reconnects += sum("is back after" in message for message in told.warnings)
+        else:
+            pytest.fail("never finished")
+        ended = outcome(run)
+        assert np.array_equal(ended[0], parameters) and ended[1] == kept
+        health = [record for record in run.metrics() if record["kind"] == "health"][-1]
+        assert health["host_retries"] > 0 and health["step"] == 6
+    assert gave_up and reconnects, "both ways of going on"
