@@ -46,6 +46,8 @@ _FRAME_BYTES = 24
 
 _ROWS = {register.name: row for row, register in enumerate(REGISTERS)}
 _RUN_COUNTERS = Area("registers", _ROWS["cycles"], _ROWS["runs"] + 1 - _ROWS["cycles"])
+_SATURATIONS = ("state_saturations", "bus_saturations", "force_saturations")
+_CLIP_COUNTERS = Area("registers", _ROWS[_SATURATIONS[0]], len(_SATURATIONS))
 _DEVICE_COUNTERS = Area("registers", _ROWS["runs"], len(REGISTERS) - _ROWS["runs"])
 
 
@@ -73,7 +75,7 @@ class GatewareDevice(Substrate):
         self._waiting: list[Request] = []
         self._last_group = 0
         self._pace = SLOWEST_CLOCK
-        self._counted = dict.fromkeys(("state_saturations", "bus_saturations", "force_saturations", "memory_checks"), 0)
+        self._counted = dict.fromkeys((*_SATURATIONS, "memory_checks"), 0)
         self._opened_at = self._device_counters()
         self._runs: int | None = self._opened_at["runs"]
         self._since = time.monotonic()
@@ -225,9 +227,8 @@ class GatewareDevice(Substrate):
         self._check("relaxation steps", counters["relax_steps"], steps * -(-batch // self._geometry.contexts))
         self._check("runs since its reset", counters["runs"], self._runs)
         self._note_pace(counters["cycles"], device)
-        clips = {kind: counters[f"{kind}_saturations"] for kind in ("state", "bus", "force")}
-        for kind, count in clips.items():
-            self._counted[f"{kind}_saturations"] += count
+        for name in _SATURATIONS:
+            self._counted[name] += counters[name]
         sums = layout.unpack({area: words[area] for area in contrasts})
         return Result(
             outputs=self._formats.state.decode(words[outputs]).reshape(batch, network.outputs),
@@ -235,7 +236,7 @@ class GatewareDevice(Substrate):
             residual=decode_residual(
                 network, counters["residual_low"] + (counters["residual_high"] << 32), batch, self._formats
             ),
-            saturations=Saturations(**clips),
+            saturations=Saturations(*(counters[name] for name in _SATURATIONS)),
             cycles=counters["cycles"],
             relax_cycles=counters["relax_cycles"],
             relax_steps=counters["relax_steps"],
@@ -255,13 +256,16 @@ class GatewareDevice(Substrate):
     def health(self) -> dict[str, int | float]:
         """Counters since the device was opened: of the device (``device_...``) and of this host (``host_...``).
 
-        ``device_..._since_reset`` are those of the device as it holds them, whoever made it count. ``host_seconds``
+        ``device_..._since_reset`` and ``device_..._of_last_run`` are as the device holds them, whoever made it count;
+        ``host_..._saturations`` are sums over the runs since the device was opened. ``host_seconds``
         is the time since it was opened, ``host_memory_checks`` the words of tables that were read back and compared.
         """
         now = self._device_counters()
+        clips = dict(zip(_SATURATIONS, self._read([_CLIP_COUNTERS])[_CLIP_COUNTERS].tolist(), strict=True))
         counted = {f"device_{name}": (now[name] - start) % 2**32 for name, start in self._opened_at.items()}
         total = {f"device_{name}_since_reset": count for name, count in now.items()}
-        return {**counted, **total, **self.host_counters}
+        last = {f"device_{name}_of_last_run": count for name, count in clips.items()}
+        return {**counted, **total, **last, **self.host_counters}
 
     @property
     def host_counters(self) -> dict[str, int | float]:

@@ -13,7 +13,7 @@ import typer
 
 from ... import __version__
 from ...substrate.errors import EquipoiseError
-from . import bench, build, devices, doctor, flash, report, sample, selftest, serve, study, train
+from . import bench, build, devices, doctor, flash, health, report, sample, selftest, serve, study, train
 from .options import settings
 
 __all__ = ["app", "main"]
@@ -46,7 +46,7 @@ def _about(
 
 for command in (
     train.train, sample.sample, report.report, study.study, bench.bench, serve.serve, devices.devices, doctor.doctor,
-    build.build, flash.flash, selftest.selftest,
+    build.build, flash.flash, selftest.selftest, health.health,
 ):  # fmt: skip
     app.command()(command)
 
