@@ -14,18 +14,10 @@ from equipoise.host.run import Run
 from equipoise.host.trainer import train
 from equipoise.sim.model_device import model_device
 from equipoise.substrate.errors import LinkError
-from equipoise.substrate.protocol import Operation
 
 from ..host.runs import Silent, small_run
-from .wires import Clock, Training, clean, new_device, supervised, within
+from .wires import PHASES, Clock, Training, clean, hold_promise, new_device, supervised, within
 
-PHASES = {
-    "open": (Operation.HELLO,),
-    "write": (Operation.WRITE,),
-    "run": (Operation.RUN,),
-    "read": (Operation.READ,),
-    "all": tuple(Operation),
-}
 RATES = (0.02, 0.1, 0.4)
 SEEDS = 3
 MIXES = 120
@@ -45,22 +37,6 @@ def clock(monkeypatch) -> Clock:
     return clock
 
 
-def hold_promise(mischief: Mischief, perfect: Training) -> tuple[bool, int]:
-    """Train over a bad wire, and on a good one if that was too much; whether it was, and how often it was opened."""
-    board, training, gave_up, opened = new_device(), Training(), False, 0
-    try:
-        with supervised(board, mischief) as device:
-            training.go_on(device)
-            opened = 1 + device.reconnects
-    except LinkError:
-        gave_up = True
-        training.go_on(clean(board))
-    assert training.same(perfect)
-    if opened == 1:
-        assert board.register("runs") == training.steps, "each step ran once, whatever was repeated on the wire"
-    return gave_up, opened
-
-
 @pytest.mark.parametrize("phase", PHASES)
 @pytest.mark.parametrize("fault", FAULTS)
 def test_one_fault_at_one_operation(fault, phase, perfect):
@@ -68,7 +44,7 @@ def test_one_fault_at_one_operation(fault, phase, perfect):
     for rate in RATES:
         for seed in range(SEEDS):
             mischief = Mischief(Faults(**{fault: rate}), seed, only=within(*PHASES[phase]))
-            gave_up.append(hold_promise(mischief, perfect)[0])
+            gave_up.append(hold_promise(mischief, perfect))
             struck += mischief.count
     assert struck, "the wire was too good"
     assert not any(gave_up[: 2 * SEEDS]) or fault in ("cut", "reset"), "only broken connections may be too much"
@@ -79,7 +55,7 @@ def test_all_faults_together(start, perfect):
     given_up = 0
     for seed in range(start, start + 20):
         rates = dict(zip(FAULTS, np.random.default_rng(seed).uniform(0, 0.02, len(FAULTS)), strict=True))
-        given_up += hold_promise(Mischief(Faults(**rates), seed), perfect)[0]
+        given_up += hold_promise(Mischief(Faults(**rates), seed), perfect)
     assert given_up < 10
 
 
