@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..drivers.framing import Decoder, Frame, encode_frame
+from ..substrate.formats import COMPACT, FORMATS
 from ..substrate.geometry import Geometry
 from ..substrate.protocol import (
     MAX_PAYLOAD,
@@ -19,6 +20,7 @@ from ..substrate.protocol import (
     VERSION,
     WRITE_REQUEST,
     Access,
+    Feature,
     Hello,
     Operation,
     Status,
@@ -64,7 +66,8 @@ class MemoryDevice:
         buffer: int = 4096,
         version: int = VERSION,
     ) -> None:
-        self.hello = Hello(build, board, 50_000_000, buffer, geometry)
+        kind = (COMPACT, Feature(0)) if geometry.compact else (FORMATS, Feature.THERMAL)
+        self.hello = Hello(build, board, 50_000_000, buffer, geometry, *kind)
         self.greeting = self.hello.pack()
         self.memory: dict[str, NDArray[Any]] = {
             name: np.zeros((space.rows(geometry), space.words(geometry)), f"<u{space.size}")

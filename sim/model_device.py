@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import time
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -37,9 +38,9 @@ def model_device(geometry: Geometry = _GEOMETRY, board: bytes = b"model\0\0\0", 
     return MemoryDevice(geometry, _run, build=build, board=board)
 
 
-def open_model_wire() -> ModelTransport:
-    """A wire to a new device of the usual size."""
-    return ModelTransport(model_device())
+def open_model_wire(compact: int = 0) -> ModelTransport:
+    """A wire to a new device of the usual size, or to a compact one."""
+    return ModelTransport(model_device(replace(_GEOMETRY, compact=compact)))
 
 
 class ModelTransport(Transport):
@@ -85,7 +86,7 @@ class _Tables:
     """What the tables and registers of ``device`` say."""
 
     def __init__(self, device: MemoryDevice) -> None:
-        self.device, self.geometry = device, device.hello.geometry
+        self.device, self.geometry, self.formats = device, device.hello.geometry, device.hello.formats
         self.mode = Mode(device.register("mode"))
         self.batch = device.register("batch")
         ends = device.memory["ends"][:, 0].tolist()
@@ -115,19 +116,19 @@ class _Tables:
         words = self._signed("samples")[: self.batch * register("record"), 0].reshape(self.batch, -1)
         clamped, target = words[:, 1 : 1 + network.inputs], words[:, 1 + network.inputs :]
         beta, amplitude = register("beta"), register("amplitude")
-        codes = ScheduleCodes(self.mode, beta, register("dt_shift"), amplitude)
+        codes = ScheduleCodes(self.mode, beta, register("dt_shift"), amplitude, self.formats)
         schedule = Schedule(
             register("free_steps"), register("nudged_steps"), codes.effective_beta, _ESTIMATORS[self.mode],
             codes.effective_temperature, register("seed_low") | register("seed_high") << 32,
         )  # fmt: skip
         nudged = target if self.mode is not Mode.FREE else None
-        return Model(network, self._codes()).run(clamped, words[:, 0], nudged, schedule, codes)
+        return Model(network, self._codes(), self.formats).run(clamped, words[:, 0], nudged, schedule, codes)
 
     def leave(self, run: GoldenRun) -> None:
         """Leave results where the host reads them."""
         device, network, contexts = self.device, self.network, self.geometry.contexts
         self._leave_sums(run)
-        outputs = np.floor(run.free[:, network.slices[network.output]] * 2.0**-FORMATS.guard + 0.5)
+        outputs = np.floor(run.free[:, network.slices[network.output]] * 2.0**-self.formats.guard + 0.5)
         self._store("outputs", outputs.reshape(-1, 1))
         last = (self.batch - 1) // contexts * contexts  # the first sample of the last group
         for name, states in (("free_states", run.free), ("states", run.last)):

@@ -25,17 +25,16 @@ from ..drivers.test_gateware import SMALL, draw
     contexts=st.sampled_from([1, 3]),
     seed=st.integers(0, 2**32),
     size=st.sampled_from([0.2, 1.5]),
-    temperature=st.sampled_from([0.0, 1e-3]),
+    kind=st.sampled_from([(0, 0.0), (0, 1e-3), (1, 0.0)]),
     batch=st.integers(1, 5),
     estimator=st.sampled_from(Estimator),
 )
-def test_a_minibatch_gives_what_the_golden_model_gives(
-    network, lanes, contexts, seed, size, temperature, batch, estimator
-):
+def test_a_minibatch_gives_what_the_golden_model_gives(network, lanes, contexts, seed, size, kind, batch, estimator):
     parameters, minibatch = draw(network, batch, seed, size)
+    compact, temperature = kind
     schedule = Schedule(4, 3, 0.3, estimator, temperature, seed)
-    geometry = Geometry(lanes=lanes, contexts=contexts, neurons=64, rows=1024, groups=128, levels=4)
-    device, golden = GatewareDevice(Session(ModelTransport(model_device(geometry)))), Golden()
+    geometry = Geometry(lanes, contexts, neurons=64, rows=1024, groups=128, levels=4, compact=compact)
+    device, golden = GatewareDevice(Session(ModelTransport(model_device(geometry)))), Golden(compact)
     for substrate in (device, golden):
         substrate.configure(network)
         substrate.write(parameters)
