@@ -22,7 +22,6 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from rich.progress import track
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "faults"))
 
@@ -40,7 +39,7 @@ from equipoise.substrate.phases import Minibatch
 
 DAMAGES = ("drop", "flip", "duplicate", "truncate", "reorder", "merge")
 ONE_IN = (0, 1000, 100, 30, 10)
-STEPS = 60
+STEPS = {"line": 60, "sim": 12}
 
 
 def promise(cases: int, seed: int) -> None:
@@ -49,7 +48,7 @@ def promise(cases: int, seed: int) -> None:
     perfect = Training()
     perfect.go_on(clean(new_device()))
     done: Counter[str] = Counter()
-    for number in track(range(cases)):
+    for number in range(cases):
         rng = np.random.default_rng([seed, number])
         if number % 2:
             fault, phase = rng.choice(FAULTS), str(rng.choice(list(PHASES)))
@@ -62,7 +61,8 @@ def promise(cases: int, seed: int) -> None:
             )
         done["gave up, and went on later" if hold_promise(mischief, perfect) else "finished"] += 1
         done["faults"] += mischief.count
-    print(f"{cases} cases, every result that of a perfect day: {dict(done)}")
+        if (number + 1) % 1000 == 0 or number + 1 == cases:
+            print(f"{number + 1} cases, every result that of a perfect day: {dict(done)}", flush=True)
 
 
 def damage(one_in: int) -> Faults:
@@ -70,14 +70,14 @@ def damage(one_in: int) -> Faults:
     return Faults(**dict.fromkeys(DAMAGES, 1 / one_in / len(DAMAGES))) if one_in else Faults()
 
 
-def steps_per_second(device, clock) -> float:
+def steps_per_second(device, clock, steps: int) -> float:
     """Training steps of the network of digits-quick, batch 32, after a first one that loads it."""
     config, rng = recipe("digits-quick"), np.random.default_rng(0)
     network = config.network
     device.configure(network)
     parameters = Parameters.random(network, rng)
     begin = 0.0
-    for step in range(STEPS + 1):
+    for step in range(steps + 1):
         if step == 1:
             begin = clock.monotonic()
         size = (config.batch, network.inputs)
@@ -85,32 +85,34 @@ def steps_per_second(device, clock) -> float:
         device.write(parameters)
         device.run(Minibatch(rng.normal(0, 0.5, size), levels, rng.normal(0, 0.5, size)), config.schedule(step))
         parameters = parameters.map(lambda leaf: 0.999 * leaf)
-    return STEPS / (clock.monotonic() - begin)
+    return steps / (clock.monotonic() - begin)
 
 
 def speed() -> None:
     """Over a line with a clock of its own."""
     clock = Clock()
     clock.install()
-    compare(lambda: LineTransport(model_device(), clock), clock)
+    compare(lambda: LineTransport(model_device(), clock), clock, STEPS["line"])
 
 
 def sim() -> None:
     """On the simulated gateware."""
-    compare(open_wire, time)
+    compare(open_wire, time, STEPS["sim"])
 
 
-def compare(wire, clock) -> None:
+def compare(wire, clock, steps: int) -> None:
     """Print the speed at each rate, as a part of that without faults."""
     fastest = 0.0
     for one_in in ONE_IN:
         mischief = Mischief(damage(one_in), 1)
         with Supervised(partial(behind, wire, mischief)) as device:
-            rate = steps_per_second(device, clock)
+            rate = steps_per_second(device, clock, steps)
             health = device.health()
         fastest = fastest or rate
         counted = ", ".join(f"{name} {health[f'host_{name}']}" for name in ("requests", "retries", "timeouts"))
-        print(f"1 in {one_in}: {rate:.2f} steps/s, {rate / fastest:.1%}; {mischief.count} faults, {counted}")
+        print(
+            f"1 in {one_in}: {rate:.2f} steps/s, {rate / fastest:.1%}; {mischief.count} faults, {counted}", flush=True
+        )
 
 
 def behind(wire, mischief: Mischief) -> GatewareDevice:

@@ -8,7 +8,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from equipoise.drivers.faulty import FAULTS, Faults, Mischief
+from equipoise.drivers.faulty import FAULTS, Faults, FaultyTransport, Mischief
+from equipoise.drivers.gateware import GatewareDevice
+from equipoise.drivers.session import Session
 from equipoise.host.checkpoint import load_checkpoint
 from equipoise.host.run import Run
 from equipoise.host.trainer import train
@@ -16,7 +18,7 @@ from equipoise.sim.model_device import model_device
 from equipoise.substrate.errors import LinkError
 
 from ..host.runs import Silent, small_run
-from .wires import PHASES, Clock, Training, clean, hold_promise, new_device, supervised, within
+from .wires import PHASES, Clock, LineTransport, Training, clean, hold_promise, new_device, supervised, within
 
 RATES = (0.02, 0.1, 0.4)
 SEEDS = 3
@@ -92,3 +94,20 @@ def test_a_run_directory_is_resumed_to_the_same_result(tmp_path):
         health = [record for record in run.metrics() if record["kind"] == "health"][-1]
         assert health["host_retries"] > 0 and health["step"] == 6
     assert gave_up and reconnects, "both ways of going on"
+
+
+DAMAGES = ("drop", "flip", "duplicate", "truncate", "reorder", "merge")
+
+
+def test_a_poor_line_keeps_its_speed_and_a_bad_one_gets_there(clock):
+    """Steps so short, 15 ms on a line of 3 Mbaud, that every wait counts."""
+    seconds = {}
+    for one_in in (10**9, 100, 10):
+        mischief = Mischief(Faults(**dict.fromkeys(DAMAGES, 1 / one_in / len(DAMAGES))), 1)
+        wire = FaultyTransport(LineTransport(new_device(), clock), mischief)
+        training, begin = Training(steps=40), clock.monotonic()
+        with GatewareDevice(Session(wire)) as device:
+            training.go_on(device)
+        seconds[one_in] = clock.monotonic() - begin
+    assert seconds[100] < seconds[10**9] / 0.8
+    assert seconds[10] < 10 * seconds[10**9]
