@@ -35,14 +35,19 @@ from .session import Answer, Session
 __all__ = ["SLOWEST_CLOCK", "GatewareDevice"]
 
 SLOWEST_CLOCK = 100e3
-"""Clock in Hz that sets the deadline of a run: that of a simulation that writes waveforms on a busy machine. A lost
-frame is noticed by what comes after it, so only a device that has died is waited for so long."""
+"""Clock in Hz that sets the deadline of the first run: that of a simulation that writes waveforms on a busy machine.
+A lost frame is noticed by what comes after it, so only a device that has died is waited for so long."""
+
+_SLOWER = 10
+"""So many times as slow as the slowest run before it may a run be before it is asked for again."""
 
 _FRAME_BYTES = 24
 """About what one more frame costs, there and back: shorter gaps between changed rows are written over."""
 
 _ROWS = {register.name: row for row, register in enumerate(REGISTERS)}
-_RUN_COUNTERS = Area("registers", _ROWS["cycles"], _ROWS["runs"] - _ROWS["cycles"])
+_RUN_COUNTERS = Area("registers", _ROWS["cycles"], _ROWS["runs"] + 1 - _ROWS["cycles"])
+_SATURATIONS = ("state_saturations", "bus_saturations", "force_saturations")
+_CLIP_COUNTERS = Area("registers", _ROWS[_SATURATIONS[0]], len(_SATURATIONS))
 _DEVICE_COUNTERS = Area("registers", _ROWS["runs"], len(REGISTERS) - _ROWS["runs"])
 
 
@@ -50,7 +55,8 @@ class GatewareDevice(Substrate):
     """The device at the other end of ``session``, which it owns from here on.
 
     A run, with the parameters written before it, is one burst of requests, and so one round trip. What the device
-    already holds is not written again; after an error nothing is taken to be held.
+    already holds is not written again; after an error nothing is taken to be held. The device counts its runs: a run
+    that it executed twice, or not at all, or that is another host's, is an error.
 
     Parameters
     ----------
@@ -68,7 +74,11 @@ class GatewareDevice(Substrate):
         self._registers: dict[str, int] = {}
         self._waiting: list[Request] = []
         self._last_group = 0
+        self._pace = SLOWEST_CLOCK
+        self._counted = dict.fromkeys((*_SATURATIONS, "memory_checks"), 0)
         self._opened_at = self._device_counters()
+        self._runs: int | None = self._opened_at["runs"]
+        self._since = time.monotonic()
 
     @property
     def session(self) -> Session:
@@ -134,6 +144,7 @@ class GatewareDevice(Substrate):
                     f"{self._session.address} did not keep row {where[0]} of {area.space}: wrote "
                     f"{tables[area.space][where]:#010x}, read {words[where]:#010x}; check the board, and its build"
                 )
+            self._counted["memory_checks"] += words.size
         self._layout, self._constants = layout, constants
 
     def write(self, parameters: Parameters) -> None:
@@ -194,12 +205,14 @@ class GatewareDevice(Substrate):
         outputs = Area("outputs", 0, batch * network.outputs)
         contrasts = layout.contrast_areas(np.unique(minibatch.levels).tolist()) if nudged else []
         registers = self._run_registers(codes, schedule, batch, layout.record(nudged))
+        if self._runs is None:
+            self._runs = self._device_counters()["runs"]
         before = [
             *self._changed_registers(registers),
             *self._write("samples", 0, layout.samples(minibatch.levels, clamped, target)),
         ]
         reads = self._reads([_RUN_COUNTERS, outputs, *contrasts])
-        allowance = layout.run_cycles(batch, steps) / SLOWEST_CLOCK
+        allowance = layout.run_cycles(batch, steps) / self._pace
 
         started = time.monotonic()
         answers = self._burst([*before, run_request(allowance), *_flat(reads)])
@@ -210,7 +223,12 @@ class GatewareDevice(Substrate):
 
         words = self._words(reads, answers[len(before) + 1 :])
         counters = dict(zip(list(_ROWS)[_RUN_COUNTERS.row :], words[_RUN_COUNTERS].tolist(), strict=False))
-        self._check_steps(counters["relax_steps"], steps * -(-batch // self._geometry.contexts))
+        self._runs = (self._runs + 1) % 2**32
+        self._check("relaxation steps", counters["relax_steps"], steps * -(-batch // self._geometry.contexts))
+        self._check("runs since its reset", counters["runs"], self._runs)
+        self._note_pace(counters["cycles"], device)
+        for name in _SATURATIONS:
+            self._counted[name] += counters[name]
         sums = layout.unpack({area: words[area] for area in contrasts})
         return Result(
             outputs=self._formats.state.decode(words[outputs]).reshape(batch, network.outputs),
@@ -218,7 +236,7 @@ class GatewareDevice(Substrate):
             residual=decode_residual(
                 network, counters["residual_low"] + (counters["residual_high"] << 32), batch, self._formats
             ),
-            saturations=Saturations(*(counters[f"{name}_saturations"] for name in ("state", "bus", "force"))),
+            saturations=Saturations(*(counters[name] for name in _SATURATIONS)),
             cycles=counters["cycles"],
             relax_cycles=counters["relax_cycles"],
             relax_steps=counters["relax_steps"],
@@ -236,10 +254,24 @@ class GatewareDevice(Substrate):
         return {"free": free, "last": last}
 
     def health(self) -> dict[str, int | float]:
-        """Counters since the device was opened: of the device (``device_...``) and of this host (``host_...``)."""
+        """Counters since the device was opened: of the device (``device_...``) and of this host (``host_...``).
+
+        ``device_..._since_reset`` and ``device_..._of_last_run`` are as the device holds them, whoever made it count;
+        ``host_..._saturations`` are sums over the runs since the device was opened. ``host_seconds``
+        is the time since it was opened, ``host_memory_checks`` the words of tables that were read back and compared.
+        """
         now = self._device_counters()
+        clips = dict(zip(_SATURATIONS, self._read([_CLIP_COUNTERS])[_CLIP_COUNTERS].tolist(), strict=True))
         counted = {f"device_{name}": (now[name] - start) % 2**32 for name, start in self._opened_at.items()}
-        return {**counted, **{f"host_{name}": count for name, count in self._session.counters.items()}}
+        total = {f"device_{name}_since_reset": count for name, count in now.items()}
+        last = {f"device_{name}_of_last_run": count for name, count in clips.items()}
+        return {**counted, **total, **last, **self.host_counters}
+
+    @property
+    def host_counters(self) -> dict[str, int | float]:
+        """The part of :meth:`health` that this host knows, without asking the device."""
+        known = {**self._session.counters, **self._counted, "seconds": round(time.monotonic() - self._since, 3)}
+        return {f"host_{name}": count for name, count in known.items()}
 
     def close(self) -> None:
         """End the session."""
@@ -280,13 +312,21 @@ class GatewareDevice(Substrate):
         span = names[changed[0] : changed[-1] + 1]
         return self._write("registers", _ROWS[span[0]], np.array([registers[name] for name in span]))
 
-    def _check_steps(self, counted: int, asked: int) -> None:
+    def _check(self, what: str, counted: int, asked: int) -> None:
+        """Raise if the device did not do a run, once, and all of it."""
         if counted != asked:
             self._forget()
+            self._runs = None
             raise DeviceError(
-                f"{self._session.address} counted {counted} relaxation steps of the {asked} asked for: "
+                f"{self._session.address} counted {counted} {what} of the {asked} asked for: "
                 "let no other program use it, then open it again"
             )
+
+    def _note_pace(self, cycles: int, seconds: float) -> None:
+        """Note how fast a run was, for the deadlines of later ones. (Answers that come at once tell nothing.)"""
+        if cycles and seconds > 0:
+            pace = max(cycles / seconds / _SLOWER, SLOWEST_CLOCK)
+            self._pace = pace if self._pace == SLOWEST_CLOCK else min(self._pace, pace)
 
     def _device_counters(self) -> dict[str, int]:
         words = self._read([_DEVICE_COUNTERS])[_DEVICE_COUNTERS]
@@ -317,6 +357,7 @@ class GatewareDevice(Substrate):
             return self._session.burst([*waiting, *requests])[len(waiting) :]
         except BaseException:
             self._forget()
+            self._runs = None
             raise
 
     def _forget(self) -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
 import time
+from pathlib import Path
 
 import serial  # type: ignore[import-untyped]
 
@@ -42,6 +45,10 @@ class SerialTransport(Transport):
             self._port = serial.Serial(path, baud, timeout=_SLICE, write_timeout=SEND_TIMEOUT, exclusive=True)
             self._port.reset_input_buffer()
         except (OSError, ValueError) as error:  # SerialException is an OSError
+            if getattr(error, "errno", None) == errno.EWOULDBLOCK:  # of the lock that pyserial takes
+                raise DeviceError(
+                    f"{self.description} is in use by {_user(path)}: stop that, or use another board"
+                ) from error
             raise DeviceError(
                 f"{self.description} cannot be opened at {baud} baud ({error}): check that the cable is in, that no "
                 "other program uses the port, and that you may open it (on Linux: be in its group, often 'dialout')"
@@ -78,3 +85,15 @@ class SerialTransport(Transport):
 
     def _gone(self, error: Exception) -> LinkError:
         return LinkError(f"{self.description} went away ({error}): check the cable, then open it again")
+
+
+def _user(path: str) -> str:
+    """Who has locked the port at ``path``, as far as this system tells."""
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        node = os.stat(path)
+        place = f"{os.major(node.st_dev):02x}:{os.minor(node.st_dev):02x}:{node.st_ino}"
+        for line in Path("/proc/locks").read_text().splitlines():
+            _, kind, _, _, process, where = line.split()[:6]
+            if kind == "FLOCK" and where == place and int(process) > 0:
+                return f"process {process} ({Path(f'/proc/{process}/comm').read_text().strip()})"
+    return "another process"

@@ -11,7 +11,7 @@ from typing import Any
 
 from numpy.typing import ArrayLike, NDArray
 
-from ..substrate.errors import DeviceError, LinkError, MismatchError
+from ..substrate.errors import DeviceError, LinkError, MismatchError, ResetError
 from ..substrate.formats import COMPACT, FORMATS
 from ..substrate.protocol import MAP_HASH, VERSION, Hello, Operation, Status
 from .framing import Decoder, Frame, encode_frame
@@ -21,11 +21,20 @@ from .window import Window
 
 __all__ = ["DEADLINE", "RETRIES", "Answer", "Counters", "Session"]
 
-DEADLINE = 2.0
-"""Seconds in which the next answer must come, beyond what the request itself may take."""
+DEADLINE = 1.0
+"""Longest wait in seconds for an answer, beyond what the request itself may take, before it is asked for again."""
 
-RETRIES = 5
-"""How often a lost request is sent again."""
+RETRIES = 12
+"""How often a lost request is sent again: where one frame in ten is damaged each way, all are lost once in 10**9."""
+
+_SHORTEST = 0.05
+"""Shortest wait in seconds: what an operating system may keep a program, or a USB bridge a byte, waiting."""
+
+_MARGIN = 4
+"""A wait is at first so many times the longest pause between answers seen lately; it doubles with every loss."""
+
+_FADE = 0.95
+"""What is left of a pause seen, with every answer that comes sooner."""
 
 
 _LONGEST_REASON = 200
@@ -82,7 +91,7 @@ class Session:
     transport
         The wire.
     deadline, retries
-        How long to wait for an answer, and how often to repeat a lost request.
+        How long to wait for an answer at most, and how often to repeat a lost request.
 
     Attributes
     ----------
@@ -110,6 +119,8 @@ class Session:
         self._sequence = secrets.randbelow(2**16)
         self._buffer = 0
         self._over = False
+        self._pause = deadline / _MARGIN**2
+        self._strange = 0
         try:
             hello = Request(Operation.HELLO, secrets.token_bytes(4), "HELLO", expects=None)
             (answer,) = self._exchange([hello])
@@ -125,9 +136,11 @@ class Session:
         Raises
         ------
         DeviceError
-            If the device refused a request, lost the session, or answered nonsense.
+            If the device refused a request, follows another session, or answered nonsense.
         LinkError
             If the wire failed for longer than the retries could cover.
+        ResetError
+            If the device was reset since it was opened.
         """
         if self._over:
             raise DeviceError(f"{self.address} is closed after an error or by the caller: open it again")
@@ -195,11 +208,15 @@ class Session:
                 self._counters.requests += len(frames)
                 since = time.monotonic()
             request = requests[window.oldest]
-            patience = self._deadline + request.allowance
+            patience = self._patience(window.tries) + request.allowance
             fresh = self._collect(since + patience, window, requests)
             answers.update(fresh)
             if fresh:
-                since = time.monotonic()
+                self._strange = 0
+                now = time.monotonic()
+                if not request.allowance:
+                    self._pause = max(now - since, _FADE * self._pause)
+                since = now
             elif time.monotonic() >= since + patience:
                 self._counters.timeouts += 1
                 lead = b"\0"
@@ -207,8 +224,16 @@ class Session:
             if window.tries > self._retries:
                 raise LinkError(
                     f"{self.address} gave no good answer to {request.what}, sent {window.tries} times with a deadline "
-                    f"of {patience:g} s: check that it runs and its cable, then open it again"
+                    f"of {self._deadline + request.allowance:g} s: check that it runs and its cable, then open it again"
                 )
+
+    def _patience(self, tries: int) -> float:
+        """Seconds to wait for an answer that was lost so often: soon after what is usual, then twice as long each time.
+
+        What is asked for too early costs a frame, and does no harm; the whole deadline for each loss at the end of a
+        burst would cost a poor wire most of its speed.
+        """
+        return min(self._deadline, max(_SHORTEST, _MARGIN * self._pause) * 2.0**tries)
 
     def _collect(self, expiry: float, window: Window, requests: Sequence[Request]) -> dict[int, Answer]:
         """Receive once, and sort out which requests got their answer by it."""
@@ -240,7 +265,7 @@ class Session:
             reason = frame.payload[:_LONGEST_REASON].decode(errors="replace")
             raise DeviceError(f"{self.address} turned this host away: {reason}")
         if status is Status.NO_SESSION:
-            raise DeviceError(
+            raise ResetError(
                 f"{self.address} was reset before {request.what}: open it again, and configure and write it anew"
             )
         if status is Status.BAD_VERSION:
@@ -252,7 +277,11 @@ class Session:
         return status
 
     def _refuse(self, frame: Frame, window: Window, index: int) -> None:
-        if len(frame.payload) != 2 or not window.refuse(index, int.from_bytes(frame.payload, "little")):
+        explained = len(frame.payload) == 2 and window.refuse(index, int.from_bytes(frame.payload, "little"))
+        if explained or index != window.oldest:
+            return
+        self._strange += 1  # a refusal that was late, unless it comes again and again
+        if self._strange > self._retries:
             raise DeviceError(
                 f"{self.address} follows another session: another program has opened it; let only one use it at a time"
             )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
+from ..substrate.errors import DeviceError
+
 __all__ = ["SEND_TIMEOUT", "Transport"]
 
 SEND_TIMEOUT = 10.0
@@ -55,3 +57,13 @@ class Transport(ABC):
     @abstractmethod
     def close(self) -> None:
         """Let go of the peer. May be called twice."""
+
+    def reset(self) -> None:
+        """Reset the device, as its power switch does, for tests of what is above the wire.
+
+        Raises
+        ------
+        DeviceError
+            If that cannot be done from here.
+        """
+        raise DeviceError(f"{self.description} cannot be reset from here: do it by hand")

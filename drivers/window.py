@@ -102,13 +102,15 @@ class Window:
     def refuse(self, index: int, expected: int) -> bool:
         """Note that request ``index`` came before the one numbered ``expected``, which was lost.
 
-        Returns False if a device that has served only this burst cannot expect that one.
+        Returns False if a device that has served only this burst does not expect that one now. On a wire that delays or
+        doubles frames such a refusal may be an old one, so that the request is sent again all the same.
         """
-        if not self.oldest <= self._index(expected) < index:
-            return False
+        if self._answered[index]:
+            return True  # an old one surely
+        explained = self.oldest <= self._index(expected) < index
         self._pass(index)
         self._lose(index)
-        return True
+        return explained
 
     def expire(self) -> None:
         """Count all that is in flight as lost."""

@@ -11,19 +11,20 @@ from typing import Any
 from serial.tools.list_ports import comports  # type: ignore[import-untyped]
 
 from ..drivers.address import TCP, Scheme, parse_address
+from ..drivers.gateware import GatewareDevice
 from ..drivers.lucidac.address import LUCIDAC
 from ..substrate.interface import Substrate
 from .analog import SERIAL, SPICE, VISA
+from .supervision import Supervised
 
-__all__ = ["SCHEMES", "ListedDevice", "list_devices", "open_device"]
+__all__ = ["SCHEMES", "ListedDevice", "list_devices", "open_device", "open_steady"]
 
 
-def _later(module: str, name: str) -> Callable[..., Substrate]:
-    """Return what opens a device with ``name`` of ``module``, importing that only then: the host needs no Amaranth."""
+def _later(module: str, name: str) -> Callable[..., Any]:
+    """Return what calls ``name`` of ``module``, importing that only then: the host needs no Amaranth."""
 
-    def opener(**options: Any) -> Substrate:
-        device: Substrate = getattr(import_module(module, __package__), name)(**options)
-        return device
+    def opener(**options: Any) -> Any:
+        return getattr(import_module(module, __package__), name)(**options)
 
     return opener
 
@@ -36,12 +37,14 @@ SCHEMES: dict[str, Scheme] = {
             "the gateware itself, simulated in Verilator",
             _later("..sim.device", "open_board"),
             options={"lanes": int, "contexts": int, "compact": int, "trace": Path},
+            wire=_later("..sim.device", "open_wire"),
         ),
         Scheme(
             "golden",
             "the bit-exact model of the gateware in NumPy",
             _later("..sim.golden", "Golden"),
             options={"compact": int},
+            wire=_later("..sim.model_device", "open_model_wire"),
         ),
         Scheme("float", "the equations in floating point", _later("..sim.float_model", "FloatModel")),
         SPICE,
@@ -83,6 +86,30 @@ def open_device(address: str) -> Substrate:
         If the address is wrong, or the device cannot be opened.
     """
     return parse_address(address, SCHEMES).open()
+
+
+def open_steady(address: str) -> Substrate:
+    """Open the device at ``address``, so that it is opened again whenever its wire fails.
+
+    A device without a wire is opened as it is.
+
+    Raises
+    ------
+    DeviceError
+        If the address is wrong, or the device cannot be opened.
+    """
+    parsed = parse_address(address, SCHEMES)
+    device = parsed.open()
+    if not isinstance(device, GatewareDevice):
+        return device
+    devices: list[Substrate] = [device]  # the first one is open already
+
+    def opener() -> GatewareDevice:
+        opened = devices.pop() if devices else parsed.open()
+        assert isinstance(opened, GatewareDevice)
+        return opened
+
+    return Supervised(opener)
 
 
 def list_devices() -> list[ListedDevice]:

@@ -25,6 +25,7 @@ from .random import device_seed, generator
 from .run import Run
 from .sampler import sample
 from .start import check_data, start_parameters
+from .supervision import Supervised
 
 __all__ = ["Progress", "prepare", "train"]
 
@@ -112,6 +113,8 @@ class _Training:
         self.seconds = {"device": 0.0, "link": 0.0, "host": 0.0}
         self.warned = False
         self.reached = self._begin()
+        if isinstance(device, Supervised):
+            device.listener = lambda message: self._warn(message, self.reached.step)
 
     def _begin(self) -> Checkpoint:
         checkpoint, damaged = load_checkpoint(self.run)
@@ -282,6 +285,7 @@ class _Training:
         save_arrays(self.run, "images.npz", images)
         record = self.run.log("evaluation", step=step, sigmas=list(REPORT_SIGMAS), error=errors, cosine=cosine)
         self.progress.evaluation(record)
+        self.run.log("health", step=step, **self.device.health())
 
     def _sample(self) -> None:
         self.device.write(self.reached.average)

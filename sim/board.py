@@ -45,6 +45,8 @@ class SimulatedBoard:
         Socket with the raw bytes from and to the device.
     pid
         Process id of the simulator.
+    traced
+        Whether it writes waveforms.
 
     Raises
     ------
@@ -55,14 +57,18 @@ class SimulatedBoard:
     """
 
     def __init__(self, build: BoardBuild, *, trace: Path | None = None) -> None:
-        arguments = [str(build.executable)]
+        self._arguments = [str(build.executable)]
+        self.traced = trace is not None
         if trace is not None:
-            arguments.append(str(_writable(trace)))
+            self._arguments.append(str(_writable(trace)))
+        self._start()
+
+    def _start(self) -> None:
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 (closed in close; without a name, nothing is left behind)
         self.connection, board_end = socket.socketpair()
         with board_end:
             self._process = subprocess.Popen(
-                arguments,
+                self._arguments,
                 env=_environment(board_end.fileno()),
                 pass_fds=[board_end.fileno()],
                 stdin=subprocess.DEVNULL,
@@ -112,6 +118,11 @@ class SimulatedBoard:
         errors = [line for line in lines if "Error" in line or "ERROR" in line]
         return f"{(errors or lines)[-1]} (see {name})"
 
+    def restart(self) -> None:
+        """Stop the simulator and start it again: the device as it is after power-up, with a connection of its own."""
+        self.close()
+        self._start()
+
     def close(self) -> None:
         """Stop the simulator and wait for its end. May be called twice."""
         self.connection.close()
@@ -153,6 +164,12 @@ class BoardTransport(Transport):
             return self._stream.receive(deadline)
         except LinkError as error:
             raise self._explain(error) from error
+
+    def reset(self) -> None:  # noqa: D102
+        if self._board.traced:
+            raise DeviceError(f"{_DESCRIPTION} would lose its waveforms at a reset: leave out 'trace' or the fault")
+        self._board.restart()
+        self._stream = SocketTransport(self._board.connection, _DESCRIPTION)
 
     def close(self) -> None:  # noqa: D102
         self._board.close()

@@ -9,7 +9,7 @@ from ..drivers.session import Session
 from .board import BoardTransport, SimulatedBoard
 from .build import BoardBuild, board_geometry, build_board
 
-__all__ = ["connect", "open_board"]
+__all__ = ["connect", "open_board", "open_wire"]
 
 
 def open_board(lanes: int = 8, contexts: int = 1, *, compact: int = 0, trace: Path | None = None) -> GatewareDevice:
@@ -31,7 +31,13 @@ def open_board(lanes: int = 8, contexts: int = 1, *, compact: int = 0, trace: Pa
     DeviceError
         If the trace file cannot be written, or the simulator does not start.
     """
-    return connect(build_board(board_geometry(lanes, contexts, compact), trace=trace is not None), trace=trace)
+    return GatewareDevice(Session(open_wire(lanes, contexts, compact=compact, trace=trace)))
+
+
+def open_wire(lanes: int = 8, contexts: int = 1, *, compact: int = 0, trace: Path | None = None) -> BoardTransport:
+    """Start the board of :func:`open_board`; gives the wire to it."""
+    build = build_board(board_geometry(lanes, contexts, compact), trace=trace is not None)
+    return BoardTransport(SimulatedBoard(build, trace=trace))
 
 
 def connect(build: BoardBuild, *, trace: Path | None = None) -> GatewareDevice:

@@ -36,7 +36,7 @@ from ..substrate.protocol import Mode
 from .golden_contrast import contrast_sums
 from .noise import NoiseStream
 
-__all__ = ["Golden", "GoldenRun"]
+__all__ = ["Golden", "GoldenRun", "Model"]
 
 Array = NDArray[np.float64]
 
@@ -81,7 +81,7 @@ class Golden(Substrate):
         self._thermal = not compact
         self._network: Network | None = None
         self._codes: Codes | None = None
-        self._model: _Model | None = None
+        self._model: Model | None = None
         self._run: GoldenRun | None = None
         self._runs = 0
         self._samples = 0
@@ -103,7 +103,7 @@ class Golden(Substrate):
         if self._network is None:
             raise DeviceError("golden: has no network: call configure before write")
         self._codes = encode_parameters(self._network, parameters, self._formats)
-        self._model = _Model(self._network, self._codes, self._formats)
+        self._model = Model(self._network, self._codes, self._formats)
 
     def read(self) -> Parameters:
         """Parameters as rounded."""
@@ -160,7 +160,7 @@ def _see(stored: Array, formats: Formats) -> Array:
     return np.asarray(np.floor(stored * 2.0**-formats.guard + 0.5))
 
 
-class _Model:
+class Model:
     """A network's codes, arranged for relaxation.
 
     Neurons are in network order; ``free`` selects those that move. For each free module, the weights of all its ends
@@ -301,7 +301,7 @@ class _FreeModule:
 class _Relaxation:
     """Phases of one minibatch."""
 
-    def __init__(self, model: _Model, levels, drives, codes: ScheduleCodes, run: GoldenRun) -> None:
+    def __init__(self, model: Model, levels, drives, codes: ScheduleCodes, run: GoldenRun) -> None:
         self._model, self._levels, self._codes, self._run = model, levels, codes, run
         network, formats = model.network, model.formats
         # What does not change from step to step: bias, and the push of clamped modules.

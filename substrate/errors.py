@@ -12,6 +12,7 @@ __all__ = [
     "MismatchError",
     "NetworkError",
     "ParameterError",
+    "ResetError",
     "RunError",
     "ToolError",
 ]
@@ -43,6 +44,10 @@ class DeviceError(EquipoiseError):
 
 class LinkError(DeviceError):
     """The wire to a device failed for longer than retries could cover."""
+
+
+class ResetError(LinkError):
+    """The device was reset, or lost its power, in the middle of a session: it has forgotten what it was told."""
 
 
 class MismatchError(DeviceError):

@@ -13,7 +13,7 @@ import typer
 
 from ... import __version__
 from ...substrate.errors import EquipoiseError
-from . import bench, build, devices, doctor, flash, report, sample, selftest, serve, serve_board, study, train
+from . import bench, build, devices, doctor, flash, health, report, sample, selftest, serve, serve_board, study, train
 from .options import settings
 
 __all__ = ["app", "main"]
@@ -46,7 +46,7 @@ def _about(
 
 for command in (
     train.train, sample.sample, report.report, study.study, bench.bench, serve.serve, serve_board.serve_board,
-    devices.devices, doctor.doctor, build.build, flash.flash, selftest.selftest,
+    devices.devices, doctor.doctor, health.health, build.build, flash.flash, selftest.selftest,
 ):  # fmt: skip
     app.command()(command)
 

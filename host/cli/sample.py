@@ -45,7 +45,7 @@ def sample(
     from ...substrate.errors import RunError
     from ..checkpoint import load_checkpoint
     from ..data import load_data
-    from ..devices import open_device
+    from ..devices import open_steady
     from ..images import save_grid
     from ..run import Run
     from ..sampler import Sampler
@@ -60,7 +60,7 @@ def sample(
     for message in damaged:
         console.print(f"warning: {message}", style="yellow", markup=False)
     data = load_data(trained.config.data)
-    with open_device(device or recorded_device(trained)) as opened, bar(console) as progress:
+    with open_steady(device or recorded_device(trained)) as opened, bar(console) as progress:
         opened.configure(trained.config.network)
         opened.write(checkpoint.average)
         task = progress.add_task("sample", total=None)

@@ -52,7 +52,7 @@ def study(
       equipoise study all --device serial:/dev/ttyUSB1 --out studies/board
     """
     from ...substrate.errors import RunError
-    from ..devices import open_device
+    from ..devices import open_steady
     from ..studies import STUDIES, load
     from ..studies.runner import is_quick, run_studies
     from .progress import StudyProgress
@@ -68,7 +68,7 @@ def study(
     if folder.exists() and not folder.is_dir():
         raise RunError(f"'{folder}' is a file: choose another folder with --out")
     try:
-        with open_device(address) as opened:
+        with open_steady(address) as opened:
             outcomes, page = run_studies(
                 studies,
                 opened,

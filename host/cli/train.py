@@ -77,7 +77,7 @@ def train(
 
       equipoise train --resume runs/full
     """
-    from ..devices import open_device
+    from ..devices import open_steady
     from ..run import Run
     from ..trainer import prepare
     from ..trainer import train as run_training
@@ -92,13 +92,13 @@ def train(
             )
         run = Run.open(resume)
         address = device or recorded_device(run)
-        with open_device(address) as opened:
+        with open_steady(address) as opened:
             finish(run, run_training(run, opened, TrainingProgress(console)), as_json=as_json)
         return
     config = _configure(recipe or _DEFAULT_RECIPE, data, network, settings)
     address = device or _DEFAULT_DEVICE
     # The device first: what does not fit, or a wrong address, leaves no empty run behind.
-    with open_device(address) as opened:
+    with open_steady(address) as opened:
         prepare(config, opened)
         run = Run.create(out or Path("runs") / f"{config.recipe}-{datetime.now():%Y%m%d-%H%M%S}", config)
         command = shlex.join(["equipoise", *sys.argv[1:]])

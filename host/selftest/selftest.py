@@ -72,7 +72,7 @@ def self_test(
 def _hint(address: str) -> str:
     """What else to look at if nobody answers: a board that hears another baud rate takes all for noise."""
     parsed = parse_address(address, SCHEMES)
-    return f"; or is {parsed.options.get('baud', BAUD)} not its baud rate?" if parsed.scheme is SERIAL else ""
+    return f"; or is {parsed.options.get('baud', BAUD)} not its baud rate?" if parsed.scheme.name == SERIAL.name else ""
 
 
 def _greet(bench: Bench, report: Report, expect: str | None) -> Check:

@@ -5,149 +5,50 @@ import socket
 import threading
 from collections.abc import Callable
 
-import numpy as np
-
-from equipoise.drivers.framing import Decoder, Frame, encode_frame
+from equipoise.drivers.framing import Frame
 from equipoise.drivers.transport import Transport
+from equipoise.sim import memory_device
 from equipoise.substrate.geometry import Geometry
-from equipoise.substrate.protocol import (
-    READ_REQUEST,
-    REGISTERS,
-    SPACES,
-    VERSION,
-    WRITE_REQUEST,
-    Access,
-    Hello,
-    Operation,
-    Status,
-)
+from equipoise.substrate.protocol import Status
 
 GEOMETRY = Geometry(
     lanes=4, contexts=2, modules=8, neurons=64, rows=512, groups=32, levels=4, sample_words=1024, output_words=512
 )
 
 
-class MemoryDevice:
-    """Serves registers and memories as ``docs/link.md`` demands; what a RUN does is up to ``on_run``."""
+class MemoryDevice(memory_device.MemoryDevice):
+    """A small one that notes what it was told.
+
+    Attributes
+    ----------
+    executed
+        Operation and payload of each request that was executed.
+    largest
+        Most bytes that came at once.
+    """
 
     def __init__(
         self,
         geometry: Geometry = GEOMETRY,
-        on_run: Callable[["MemoryDevice"], None] | None = None,
-        buffer: int = 4096,
-        version: int = VERSION,
+        on_run: Callable[[memory_device.MemoryDevice], None] | None = None,
+        **options,
     ) -> None:
-        self.hello = Hello(b"build 01", b"board 01", 50_000_000, buffer, geometry)
-        self.greeting = self.hello.pack()
-        self.memory = {
-            name: np.zeros((space.rows(geometry), space.words(geometry)), f"<u{space.size}")
-            for name, space in SPACES.items()
-        }
-        self.on_run = on_run
-        self.version = version
+        super().__init__(geometry, on_run, **options)
         self.executed: list[tuple[int, bytes]] = []
-        self.replays = 0
         self.largest = 0
-        self._decoder = Decoder()
-        self._nonce: bytes | None = None
-        self._expected = 0
 
-    def reset(self) -> None:
-        self._nonce = None
-
-    def register(self, name: str) -> int:
-        return int(self.memory["registers"][self._row(name), 0])
-
-    def set_register(self, name: str, value: int) -> None:
-        self.memory["registers"][self._row(name), 0] = value
+    @property
+    def replays(self) -> int:
+        return self.register("replays")
 
     def take(self, data: bytes) -> bytes:
-        """Bytes that come in; returns the answers to whole frames in them."""
         self.largest = max(self.largest, len(data))
-        return b"".join(self._answer(frame) for frame in self._decoder.feed(data))
-
-    def _row(self, name: str) -> int:
-        return [register.name for register in REGISTERS].index(name)
-
-    def _answer(self, frame: Frame) -> bytes:
-        self.set_register("frames", self.register("frames") + 1)
-        status, payload = self._serve(frame)
-        return encode_frame(frame.operation, frame.sequence, payload, status, self.version)
-
-    def _serve(self, frame: Frame) -> tuple[Status, bytes]:
-        if frame.version != self.version:
-            return Status.BAD_VERSION, b""
-        if frame.operation == Operation.HELLO:
-            if len(frame.payload) != 4:
-                return Status.BAD_LENGTH, b""
-            if frame.payload != self._nonce:
-                self._nonce = frame.payload
-                self._expected = (frame.sequence + 1) % 2**16
-            return Status.OK, self.greeting
-        if self._nonce is None:
-            return Status.NO_SESSION, b""
-        behind = (self._expected - frame.sequence) % 2**16
-        if behind >= 2**15:
-            return Status.OUT_OF_ORDER, self._expected.to_bytes(2, "little")
-        if behind:
-            self.replays += 1
-        else:
-            self._expected = (self._expected + 1) % 2**16
-            self.executed.append((frame.operation, frame.payload))
-        return self._execute(frame, repeated=behind != 0)
+        return super().take(data)
 
     def _execute(self, frame: Frame, repeated: bool) -> tuple[Status, bytes]:
-        match frame.operation:
-            case Operation.ECHO:
-                return Status.OK, frame.payload
-            case Operation.RUN:
-                if frame.payload:
-                    return Status.BAD_LENGTH, b""
-                if repeated:
-                    return Status.REPLAYED, b""
-                self.set_register("runs", self.register("runs") + 1)
-                if self.on_run:
-                    self.on_run(self)
-                return Status.OK, b""
-            case Operation.READ:
-                if len(frame.payload) != READ_REQUEST.size:
-                    return Status.BAD_LENGTH, b""
-                code, row, count = READ_REQUEST.unpack(frame.payload)
-                return self._read(code, row, count)
-            case Operation.WRITE:
-                if len(frame.payload) < WRITE_REQUEST.size:
-                    return Status.BAD_LENGTH, b""
-                code, row = WRITE_REQUEST.unpack_from(frame.payload)
-                return self._write(code, row, frame.payload[WRITE_REQUEST.size :], repeated)
-        return Status.BAD_OPERATION, b""
-
-    def _space(self, code: int) -> str | None:
-        return next((name for name, space in SPACES.items() if space.code == code), None)
-
-    def _read(self, code: int, row: int, count: int) -> tuple[Status, bytes]:
-        name = self._space(code)
-        if name is None or row + count > len(self.memory[name]):
-            return Status.BAD_ADDRESS, b""
-        return Status.OK, self.memory[name][row : row + count].tobytes()
-
-    def _write(self, code: int, row: int, data: bytes, repeated: bool) -> tuple[Status, bytes]:
-        name = self._space(code)
-        if name is None or SPACES[name].access is Access.READ_ONLY:
-            return Status.BAD_ADDRESS, b""
-        memory = self.memory[name]
-        if len(data) % (memory.itemsize * memory.shape[1]):
-            return Status.BAD_LENGTH, b""
-        words = np.frombuffer(data, memory.dtype).reshape(-1, memory.shape[1])
-        if row + len(words) > len(memory):
-            return Status.BAD_ADDRESS, b""
-        if repeated:
-            return Status.REPLAYED, b""
-        for offset, word in enumerate(words):
-            if name != "registers":
-                memory[row + offset] = word
-            elif (register := REGISTERS[row + offset]).access is Access.READ_WRITE:
-                memory[row + offset] = word & np.uint32(2**register.width - 1)
-        return Status.OK, b""
+        if not repeated:
+            self.executed.append((frame.operation, frame.payload))
+        return super()._execute(frame, repeated)
 
 
 class Wire(Transport):

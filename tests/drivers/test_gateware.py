@@ -336,3 +336,18 @@ def test_a_network_without_couplings_is_written_twice():
         parameters.bias[:, ~network.clamped] = bias
         device.write(parameters)
         np.testing.assert_array_equal(device.read().vector(), parameters.vector())
+
+
+def test_a_run_that_is_not_ours_or_not_done_is_told():
+    for more in (1, -1):
+        device, peer, _, parameters, minibatch = ready()
+        device.run(minibatch, SHORT)
+        peer.set_register("runs", 1 + more)
+        with pytest.raises(DeviceError) as raised:
+            device.run(minibatch, SHORT)
+        assert str(raised.value) == (
+            f"wire: counted {2 + more} runs since its reset of the 2 asked for: "
+            "let no other program use it, then open it again"
+        )
+        device.write(parameters)
+        device.run(minibatch, SHORT)

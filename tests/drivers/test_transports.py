@@ -154,7 +154,7 @@ def test_a_session_over_a_pseudo_terminal():
 def test_a_serial_port_serves_one_program(terminal):
     _, path = terminal
     transport = SerialTransport(path)
-    with pytest.raises(DeviceError, match=f"^serial:{path} cannot be opened at 3000000 baud .*exclusively lock"):
+    with pytest.raises(DeviceError, match=f"^serial:{path} is in use by "):
         SerialTransport(path)
     transport.close()
     SerialTransport(path).close()

@@ -1,0 +1,195 @@
+"""The golden model as a device with tables and memories: all of a device but its clock, in this process.
+
+For the link and all that is above it: a training step takes milliseconds, and its result is that of the gateware, bit
+for bit. It reads the network from the tables that the host wrote, as the gateware does.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import __version__
+from ..drivers.transport import Transport
+from ..substrate.codes import Codes, ScheduleCodes
+from ..substrate.errors import DeviceError, NetworkError
+from ..substrate.formats import FORMATS
+from ..substrate.geometry import Geometry
+from ..substrate.network import Coupling, Module, Network
+from ..substrate.phases import Estimator, Schedule
+from ..substrate.protocol import MAP_HASH, Mode
+from .golden import GoldenRun, Model
+from .memory_device import MemoryDevice
+
+__all__ = ["ModelTransport", "model_device", "open_model_wire"]
+
+_GEOMETRY = Geometry(lanes=8, contexts=4)
+_BUILD = hashlib.sha256(repr((__version__, MAP_HASH, FORMATS)).encode()).digest()[:8]
+_ESTIMATORS = {Mode.FREE: Estimator.FREE, Mode.ONE_SIDED: Estimator.ONE_SIDED, Mode.SYMMETRIC: Estimator.SYMMETRIC}
+
+
+def model_device(geometry: Geometry = _GEOMETRY, board: bytes = b"model\0\0\0", build: bytes = _BUILD) -> MemoryDevice:
+    """A device that computes by the golden model. Its counters of cycles stay 0, as it has no clock."""
+    return MemoryDevice(geometry, _run, build=build, board=board)
+
+
+def open_model_wire(compact: int = 0) -> ModelTransport:
+    """A wire to a new device of the usual size, or to a compact one."""
+    return ModelTransport(model_device(replace(_GEOMETRY, compact=compact)))
+
+
+class ModelTransport(Transport):
+    """A wire to ``device``, which takes in and answers at once what is sent."""
+
+    def __init__(self, device: MemoryDevice, description: str = "golden:") -> None:
+        self.description = description
+        self.device = device
+        self._arrived = b""
+
+    def send(self, data: bytes) -> None:  # noqa: D102 (as in Transport)
+        self._arrived += self.device.take(data)
+
+    def receive(self, deadline: float) -> bytes:  # noqa: D102
+        if not self._arrived:
+            time.sleep(max(0.0, deadline - time.monotonic()))  # nothing comes unless something is sent
+        arrived, self._arrived = self._arrived, b""
+        return arrived
+
+    def reset(self) -> None:  # noqa: D102
+        self.device.reset()
+
+    def close(self) -> None:
+        """Nothing to release."""
+
+
+def _run(device: MemoryDevice) -> None:
+    """Execute a RUN: from the tables to contrasts, outputs, states and counters.
+
+    Raises
+    ------
+    DeviceError
+        If the tables describe no network, which the gateware would not notice.
+    """
+    try:
+        tables = _Tables(device)
+    except (NetworkError, KeyError, ValueError, IndexError) as error:
+        raise DeviceError(f"golden: was told to run, but its tables describe no network ({error})") from error
+    tables.leave(tables.run())
+
+
+class _Tables:
+    """What the tables and registers of ``device`` say."""
+
+    def __init__(self, device: MemoryDevice) -> None:
+        self.device, self.geometry, self.formats = device, device.hello.geometry, device.hello.formats
+        self.mode = Mode(device.register("mode"))
+        self.batch = device.register("batch")
+        ends = device.memory["ends"][:, 0].tolist()
+        modules, output = [], ""
+        self.ends: list[tuple[int, int, int, int]] = []
+        for number, (low, high) in enumerate(device.memory["modules"][: device.register("modules")].tolist()):
+            modules.append(Module(f"m{number}", low >> 16, clamped=bool(high >> 30 & 1)))
+            output = f"m{number}" if high >> 31 else output
+            first, count = high & 0xFFFF, high >> 16 & 0x3FFF
+            self.ends += [
+                (number, end & 0xFFFF, end >> 16 & 0x3FFF, end >> 30 & 1) for end in ends[first : first + count]
+            ]
+        owners = {(group, side): number for number, _, group, side in self.ends}
+        pairs: dict[tuple[int, int], list[int]] = {}
+        for group in range(device.register("groups")):
+            pairs.setdefault((owners[group, 0], owners[group, 1]), []).append(group)
+        self.groups = list(pairs.values())
+        lanes = self.geometry.lanes
+        couplings = tuple(Coupling(f"m{a}", f"m{b}", lanes * len(groups)) for (a, b), groups in pairs.items())
+        dt = 2.0 ** -device.register("dt_shift")
+        self.network = Network(tuple(modules), couplings, output, dt, device.register("levels"))
+
+    def run(self) -> GoldenRun:
+        """Run the minibatch that registers and sample buffer describe."""
+        device, network = self.device, self.network
+        register = device.register
+        words = self._signed("samples")[: self.batch * register("record"), 0].reshape(self.batch, -1)
+        clamped, target = words[:, 1 : 1 + network.inputs], words[:, 1 + network.inputs :]
+        beta, amplitude = register("beta"), register("amplitude")
+        codes = ScheduleCodes(self.mode, beta, register("dt_shift"), amplitude, self.formats)
+        schedule = Schedule(
+            register("free_steps"), register("nudged_steps"), codes.effective_beta, _ESTIMATORS[self.mode],
+            codes.effective_temperature, register("seed_low") | register("seed_high") << 32,
+        )  # fmt: skip
+        nudged = target if self.mode is not Mode.FREE else None
+        return Model(network, self._codes(), self.formats).run(clamped, words[:, 0], nudged, schedule, codes)
+
+    def leave(self, run: GoldenRun) -> None:
+        """Leave results where the host reads them."""
+        device, network, contexts = self.device, self.network, self.geometry.contexts
+        self._leave_sums(run)
+        outputs = np.floor(run.free[:, network.slices[network.output]] * 2.0**-self.formats.guard + 0.5)
+        self._store("outputs", outputs.reshape(-1, 1))
+        last = (self.batch - 1) // contexts * contexts  # the first sample of the last group
+        for name, states in (("free_states", run.free), ("states", run.last)):
+            self._store(name, states[last:].T)
+        steps = device.register("free_steps") + self.mode * device.register("nudged_steps")
+        counters = {f"{kind}_saturations": count for kind, count in run.clips.items()}
+        counters |= {"residual_low": run.residual % 2**32, "residual_high": run.residual >> 32}
+        counters |= {"cycles": 0, "relax_cycles": 0, "relax_steps": -(-self.batch // contexts) * steps}
+        for name, value in counters.items():
+            device.set_register(name, value)
+
+    def _leave_sums(self, run: GoldenRun) -> None:
+        memory = self.device.memory
+        for name in ("weight_contrast", "gain_contrast", "bias_contrast"):
+            memory[name][:] = 0
+        if run.sums is None:
+            return
+        for number, groups in enumerate(self.groups):
+            sides = (run.sums.U[number], run.sums.V[number])
+            for module, row, group, side in self.ends:
+                if group in groups:
+                    size, lanes = self.network.modules[module].size, self._lanes(groups, group)
+                    memory["weight_contrast"][row : row + size] = _unsigned(sides[side][:, lanes], 4)
+            for group in groups:
+                rows = np.arange(self.network.levels) * self.geometry.groups + group
+                memory["gain_contrast"][rows] = _unsigned(run.sums.gain[number][:, self._lanes(groups, group)], 4)
+        neurons = np.arange(self.network.neurons)
+        for level, sums in enumerate(run.sums.bias):
+            memory["bias_contrast"][level * self.geometry.neurons + neurons, 0] = _unsigned(sums, 4)
+
+    def _codes(self) -> Codes:
+        """Parameters in the shapes of the network: unused lanes are rank channels of weight 0."""
+        network, lanes = self.network, self.geometry.lanes
+        weights, gains = self._signed("weights"), self._signed("gains")
+        biases, sites = self._signed("biases")[:, 0], self.device.memory["sites"][: network.neurons, 0].astype(np.int64)
+        sides: tuple[list[NDArray[np.int64]], list[NDArray[np.int64]]] = ([], [])
+        gain = []
+        for number, groups in enumerate(self.groups):
+            for side, name in enumerate((network.couplings[number].a, network.couplings[number].b)):
+                sides[side].append(np.zeros((network[name].size, lanes * len(groups)), np.int64))
+            for _, row, group, side in self.ends:
+                if group in groups:
+                    part = sides[side][number]
+                    part[:, self._lanes(groups, group)] = weights[row : row + len(part)]
+            rows = np.arange(network.levels)[:, None] * self.geometry.groups + groups
+            gain.append(gains[rows].reshape(network.levels, -1))
+        rows = np.arange(network.levels)[:, None] * self.geometry.neurons + np.arange(network.neurons)
+        return Codes(tuple(sides[0]), tuple(sides[1]), tuple(gain), biases[rows], sites & 0xFFFF, sites >> 16)
+
+    def _lanes(self, groups: list[int], group: int) -> slice:
+        start = groups.index(group) * self.geometry.lanes
+        return slice(start, start + self.geometry.lanes)
+
+    def _signed(self, space: str) -> NDArray[np.int64]:
+        memory = self.device.memory[space]
+        return memory.view(f"<i{memory.itemsize}").astype(np.int64)
+
+    def _store(self, space: str, values: NDArray[Any]) -> None:
+        memory = self.device.memory[space]
+        memory[: len(values), : values.shape[1]] = _unsigned(values, memory.itemsize)
+
+
+def _unsigned(values: NDArray[Any], size: int) -> NDArray[Any]:
+    return values.astype(f"<i{size}").view(f"<u{size}")
