@@ -29,6 +29,7 @@ from ..substrate.parameters import Parameters
 from ..substrate.phases import Estimator, Minibatch, Result, Saturations, Schedule
 from ..substrate.protocol import REGISTERS, SPACES, Feature
 from .layout import Area, Layout, spans
+from .memory_guard import MemoryGuard
 from .requests import Request, join_words, read_requests, run_request, write_requests
 from .session import Answer, Session
 
@@ -40,6 +41,12 @@ A lost frame is noticed by what comes after it, so only a device that has died i
 
 _SLOWER = 10
 """So many times as slow as the slowest run before it may a run be before it is asked for again."""
+
+_PATIENT = 2
+"""So many times as many cycles as counted for it may a run take, before the device gives it up."""
+
+_REPEATS = 3
+"""So often is a run made before a device that does not keep what is written is given up."""
 
 _FRAME_BYTES = 24
 """About what one more frame costs, there and back: shorter gaps between changed rows are written over."""
@@ -70,12 +77,14 @@ class GatewareDevice(Substrate):
         self._formats = session.hello.formats
         self._layout: Layout | None = None
         self._constants: Codes | None = None
+        self._tables: dict[Area, NDArray[Any]] = {}
         self._parameters: dict[Area, NDArray[np.int64]] = {}
         self._registers: dict[str, int] = {}
+        self._guard = MemoryGuard(self._geometry) if Feature.GUARD in session.hello.features else None
         self._waiting: list[Request] = []
         self._last_group = 0
         self._pace = SLOWEST_CLOCK
-        self._counted = dict.fromkeys((*_SATURATIONS, "memory_checks"), 0)
+        self._counted = dict.fromkeys((*_SATURATIONS, "memory_checks", "memory_faults"), 0)
         self._opened_at = self._device_counters()
         self._runs: int | None = self._opened_at["runs"]
         self._since = time.monotonic()
@@ -146,6 +155,7 @@ class GatewareDevice(Substrate):
                 )
             self._counted["memory_checks"] += words.size
         self._layout, self._constants = layout, constants
+        self._tables = {Area(name, 0, len(table)): table for name, table in tables.items()}
 
     def write(self, parameters: Parameters) -> None:
         """Load parameters, rounded to the device's formats; of these, write what the device does not hold yet.
@@ -205,28 +215,28 @@ class GatewareDevice(Substrate):
         outputs = Area("outputs", 0, batch * network.outputs)
         contrasts = layout.contrast_areas(np.unique(minibatch.levels).tolist()) if nudged else []
         registers = self._run_registers(codes, schedule, batch, layout.record(nudged))
-        if self._runs is None:
-            self._runs = self._device_counters()["runs"]
-        before = [
-            *self._changed_registers(registers),
-            *self._write("samples", 0, layout.samples(minibatch.levels, clamped, target)),
-        ]
-        reads = self._reads([_RUN_COUNTERS, outputs, *contrasts])
-        allowance = layout.run_cycles(batch, steps) / self._pace
-
-        started = time.monotonic()
-        answers = self._burst([*before, run_request(allowance), *_flat(reads)])
-        link = time.monotonic() - started
-        device = answers[len(before)].at - answers[len(before) - 1].at
-        self._registers |= registers
+        samples = layout.samples(minibatch.levels, clamped, target)
+        allowed = _PATIENT * layout.run_cycles(batch, steps)
+        registers["limit"] = min(allowed, 2**32 - 1)
+        for _ in range(_REPEATS):
+            words, seconds, damaged = self._run_once(registers, samples, [_RUN_COUNTERS, outputs, *contrasts], allowed)
+            counters = dict(zip(list(_ROWS)[_RUN_COUNTERS.row :], words[_RUN_COUNTERS].tolist(), strict=False))
+            self._check("runs since its reset", counters["runs"], self._runs)
+            if not damaged:
+                break
+            # A run depends on nothing else, so what came of a flipped bit is dropped, and the run made again.
+            self._counted["memory_faults"] += len(damaged)
+            self._write_anew()
+        else:
+            places = ", ".join(f"{area.space} (rows {area.row} to {area.row + area.count - 1})" for area in damaged)
+            self._forget()
+            raise DeviceError(
+                f"{self._session.address} does not keep what is written to {places}, {_REPEATS} times in a row: "
+                "find the fault with equipoise selftest"
+            )
         self._last_group = (batch - 1) % self._geometry.contexts + 1
-
-        words = self._words(reads, answers[len(before) + 1 :])
-        counters = dict(zip(list(_ROWS)[_RUN_COUNTERS.row :], words[_RUN_COUNTERS].tolist(), strict=False))
-        self._runs = (self._runs + 1) % 2**32
         self._check("relaxation steps", counters["relax_steps"], steps * -(-batch // self._geometry.contexts))
-        self._check("runs since its reset", counters["runs"], self._runs)
-        self._note_pace(counters["cycles"], device)
+        self._note_pace(counters["cycles"], seconds["device"])
         for name in _SATURATIONS:
             self._counted[name] += counters[name]
         sums = layout.unpack({area: words[area] for area in contrasts})
@@ -240,8 +250,46 @@ class GatewareDevice(Substrate):
             cycles=counters["cycles"],
             relax_cycles=counters["relax_cycles"],
             relax_steps=counters["relax_steps"],
-            seconds={"device": device, "link": link - device},
+            seconds=seconds,
         )
+
+    def _run_once(
+        self, registers: dict[str, int], samples: NDArray[Any], wanted: Sequence[Area], allowed: int
+    ) -> tuple[dict[Area, NDArray[Any]], dict[str, float], list[Area]]:
+        """One run: the words it left in ``wanted``, where its time went, and what the device no longer held after it.
+
+        All that the run depends on is checked: registers, tables, parameters and samples.
+        """
+        if self._runs is None:
+            self._runs = self._device_counters()["runs"]
+        before = [*self._changed_registers(registers), *self._write("samples", 0, samples)]
+        reads = self._reads(wanted)
+        held = self._held(registers, samples) if self._guard else {}
+        checks = self._guard.requests(held, self._pace) if self._guard else []
+        started = time.monotonic()
+        answers = self._burst([*before, run_request(allowed / self._pace), *_flat(reads), *checks])
+        link = time.monotonic() - started
+        run = len(before)
+        device = answers[run].at - answers[run - 1].at
+        self._registers |= registers
+        self._runs = (self._runs + 1) % 2**32
+        damaged = self._guard.damaged(held, answers[len(answers) - len(checks) :]) if self._guard else []
+        self._counted["memory_checks"] += self._guard.words(held) if self._guard else 0
+        return self._words(reads, answers[run + 1 :]), {"device": device, "link": link - device}, damaged
+
+    def _held(self, registers: dict[str, int], samples: NDArray[Any]) -> dict[Area, NDArray[Any]]:
+        """All that a run depends on."""
+        (configured,) = (words for area, words in self._tables.items() if area.space == "registers")
+        rows = np.concatenate([configured, np.array(list(registers.values()), np.uint32)])
+        tables = {area: words for area, words in self._tables.items() if area.space != "registers"}
+        own = {Area("registers", 0, len(rows)): rows, Area("samples", 0, len(samples)): samples}
+        return tables | own | self._parameters
+
+    def _write_anew(self) -> None:
+        """Write all again, with the next run."""
+        self._registers = {}
+        held = self._tables | self._parameters
+        self._waiting = [part for area, words in held.items() for part in self._write(area.space, area.row, words)]
 
     def states(self) -> dict[str, NDArray[np.float64]]:
         """States of the samples worked on last, (C, N): as many as the device works on at once, or were left."""
@@ -312,7 +360,7 @@ class GatewareDevice(Substrate):
         span = names[changed[0] : changed[-1] + 1]
         return self._write("registers", _ROWS[span[0]], np.array([registers[name] for name in span]))
 
-    def _check(self, what: str, counted: int, asked: int) -> None:
+    def _check(self, what: str, counted: int, asked: int | None) -> None:
         """Raise if the device did not do a run, once, and all of it."""
         if counted != asked:
             self._forget()

@@ -12,7 +12,16 @@ from numpy.typing import ArrayLike, NDArray
 from ..substrate.geometry import Geometry
 from ..substrate.protocol import MAX_PAYLOAD, READ_REQUEST, SPACES, WRITE_REQUEST, Operation, Space
 
-__all__ = ["ANSWER_BYTES", "Request", "join_words", "read_requests", "run_request", "write_requests"]
+__all__ = [
+    "ANSWER_BYTES",
+    "Request",
+    "check_request",
+    "encode_words",
+    "join_words",
+    "read_requests",
+    "run_request",
+    "write_requests",
+]
 
 ANSWER_BYTES = 4096
 """Longest answer asked for: long enough that frames cost little, short enough that a damaged one is cheap to repeat."""
@@ -72,6 +81,24 @@ def read_requests(space: str, row: int, count: int, geometry: Geometry) -> list[
         )
         for first, rows in _chunks(row, count, ANSWER_BYTES // row_bytes)
     ]
+
+
+def check_request(space: str, row: int, count: int, geometry: Geometry, allowance: float) -> Request:
+    """Request the CRC-32 of ``count`` rows of ``space`` from ``row`` on; it may take ``allowance`` seconds.
+
+    Raises
+    ------
+    ValueError
+        If the space does not have these rows.
+    """
+    kind = _space(space, row, count, geometry)
+    payload = READ_REQUEST.pack(kind.code, row, count)
+    return Request(Operation.CHECK, payload, f"CHECK of {_rows(space, row, count)}", expects=4, allowance=allowance)
+
+
+def encode_words(space: str, words: NDArray[Any]) -> bytes:
+    """Bytes of rows of ``space`` on the wire; every word must fit."""
+    return words.astype(_dtype(SPACES[space])).tobytes()
 
 
 def write_requests(space: str, row: int, words: ArrayLike, geometry: Geometry) -> list[Request]:

@@ -268,6 +268,11 @@ class Session:
             raise ResetError(
                 f"{self.address} was reset before {request.what}: open it again, and configure and write it anew"
             )
+        if status is Status.ABANDONED:
+            raise DeviceError(
+                f"{self.address} gave up {request.what} after the cycles that it was allowed: its tables may be "
+                "damaged, open it again, and configure and write it anew"
+            )
         if status is Status.BAD_VERSION:
             raise self._foreign_version(frame.version, frame.version)
         if status is Status.OK and request.expects not in (None, len(frame.payload)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import zlib
 from collections.abc import Callable
 from typing import Any
 
@@ -148,10 +149,10 @@ class MemoryDevice:
                     self.on_run(self)
                 return Status.OK, b""
             case Operation.READ:
-                if len(frame.payload) != READ_REQUEST.size:
-                    return Status.BAD_LENGTH, b""
-                code, row, count = READ_REQUEST.unpack(frame.payload)
-                return self._read(code, row, count)
+                return self._read(frame.payload)
+            case Operation.CHECK if Feature.GUARD in self.hello.features:
+                status, words = self._read(frame.payload)
+                return status, zlib.crc32(words).to_bytes(4, "little") if status is Status.OK else b""
             case Operation.WRITE:
                 if len(frame.payload) < WRITE_REQUEST.size:
                     return Status.BAD_LENGTH, b""
@@ -159,7 +160,10 @@ class MemoryDevice:
                 return self._write(code, row, frame.payload[WRITE_REQUEST.size :], repeated)
         return Status.BAD_OPERATION, b""
 
-    def _read(self, code: int, row: int, count: int) -> tuple[Status, bytes]:
+    def _read(self, payload: bytes) -> tuple[Status, bytes]:
+        if len(payload) != READ_REQUEST.size:
+            return Status.BAD_LENGTH, b""
+        code, row, count = READ_REQUEST.unpack(payload)
         name = _NAMES.get(code)
         if name is None or row + count > len(self.memory[name]):
             return Status.BAD_ADDRESS, b""
