@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ..substrate.errors import CapabilityError, RunError
 from ..substrate.interface import Substrate
 from ..substrate.phases import Minibatch, Result, Schedule
+from .audit import Auditor
 from .auto_beta import Tuned, tune
 from .baselines import REPORT_SIGMAS, baseline_errors
 from .checkpoint import Checkpoint, load_checkpoint, save_checkpoint
@@ -110,6 +111,7 @@ class _Training:
         self.config: TrainConfig = run.config
         self.data: Dataset = prepare(self.config, device)
         self.optimiser = Optimiser(self.config, self.config.network)
+        self.auditor = Auditor(self.config, device.identity)
         self.seconds = {"device": 0.0, "link": 0.0, "host": 0.0}
         self.warned = False
         self.reached = self._begin()
@@ -204,6 +206,9 @@ class _Training:
         target = minibatch.target
         schedule = _tuned(config, tuned).schedule(device_seed(config.seed, "device", step))
         result, spent = self._run(minibatch, schedule)
+        if self.auditor.due(step + 1):
+            self.auditor.compare(step + 1, reached.parameters, minibatch, schedule, result)
+            self.run.log("audit", step=step + 1)
         assert result.contrast is not None and target is not None  # TrainConfig allows no estimator without
         direction, norm, clipped = clip_gradient(result.contrast, config.clip)
         updated, moments = self.optimiser.update(reached.parameters, direction, reached.moments)

@@ -11,13 +11,15 @@ from pathlib import Path
 from unittest import mock
 
 from amaranth.back import verilog
-from amaranth.hdl import Instance, Module, Signal
+from amaranth.hdl import Instance, Module, Mux, ResetInserter, Signal
 
 from equipoise.gateware import core, device, neuron
 from equipoise.gateware.lane import Lane
 from equipoise.gateware.link import link
 from equipoise.gateware.link.framing import FrameSender
+from equipoise.gateware.neuron import NeuronUnit
 from equipoise.gateware.noise import NoiseGenerator
+from equipoise.gateware.passes import Phase
 from equipoise.gateware.sequencer import Sequencer
 from equipoise.sim.build import BOARD_ID, BUFFER, CLOCK, BoardBuild, without_zeros
 from equipoise.substrate.geometry import Geometry
@@ -52,6 +54,26 @@ class Fault(IntEnum):
     """Contexts without a sample take part all the same."""
     WRONG_BYTE = 8
     """A byte 0x5a is echoed as 0x5b, with a good CRC."""
+    UPSET_WEIGHT = 9
+    """In the middle of the first run, row 2 of lane 0's weights becomes 0x1234, as if particles had struck."""
+    UPSET_GAIN = 10
+    """In the middle of the first run, row 0 of lane 1's gains becomes 0x1234."""
+    UPSET_STATE = 11
+    """In each nudged phase, the states that are read at one instant have their highest bit flipped."""
+    RESET = 12
+    """In the middle of the first run, the device is reset."""
+
+
+STRIKE = 1500
+"""Cycles into the first run at which it happens."""
+
+
+def _strike(m: Module, busy) -> Signal:
+    """A strobe in the middle of the first run."""
+    count = Signal(range(STRIKE + 2))
+    with m.If(busy & (count <= STRIKE)):
+        m.d.sync += count.eq(count + 1)
+    return count == STRIKE
 
 
 def _chosen(m: Module, fault: Fault):
@@ -85,6 +107,33 @@ class _Lane(Lane):
                 m.d.comb += gain_write.data[11].eq(1)
             with m.If(_chosen(m, Fault.DEAD_LANE)):
                 m.d.sync += [product.eq(0) for product in self.products]
+            self._upset(m, Fault.UPSET_GAIN, gain_write, 0)
+        if self._number == 0:
+            (weight_write,) = weights.write_ports
+            self._upset(m, Fault.UPSET_WEIGHT, weight_write, 2)
+        return m
+
+    def _upset(self, m, fault: Fault, port, row: int) -> None:
+        strike = _strike(m, self.port.busy)
+        with m.If(_chosen(m, fault) & strike):
+            m.d.comb += [port.addr.eq(row), port.data.eq(0x1234), port.en.eq(1)]
+
+
+class _Neuron(NeuronUnit):
+    def elaborate(self, platform):
+        m = super().elaborate(platform)
+        count = Signal(8)
+        m.d.sync += count.eq(Mux(self.phase == Phase.FREE, 0, Mux(count == 255, 255, count + 1)))
+        with m.If(_chosen(m, Fault.UPSET_STATE) & (count == 200)):
+            m.d.sync += self.state[-2].eq(~self.state[-2])
+        return m
+
+
+class _Device(device.Device):
+    def elaborate(self, platform):
+        inner = super().elaborate(platform)
+        m = Module()
+        m.submodules.struck = ResetInserter(_chosen(m, Fault.RESET) & _strike(m, self.busy))(inner)
         return m
 
 
@@ -118,10 +167,11 @@ def _verilog(geometry: Geometry) -> str:
     with (
         mock.patch.object(core, "Lane", _Lane),
         mock.patch.object(core, "Sequencer", _Sequencer),
+        mock.patch.object(core, "NeuronUnit", _Neuron),
         mock.patch.object(neuron, "NoiseGenerator", _Noise),
         mock.patch.object(link, "FrameSender", _Sender),
     ):
-        whole = device.Device(geometry, build=b"faulty!!", board=BOARD_ID, clock=CLOCK, buffer=BUFFER)
+        whole = _Device(geometry, build=b"faulty!!", board=BOARD_ID, clock=CLOCK, buffer=BUFFER)
         return without_zeros(verilog.convert(whole, name="device", emit_src=False, strip_internal_attrs=True)) + SELECT
 
 

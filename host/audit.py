@@ -1,0 +1,68 @@
+"""Audit: some steps of training are made again on the golden model, and compared bit for bit.
+
+Checksums find what a device no longer holds. That a multiplier has died, or a bit of a state has flipped, only the
+result shows: of a device of digital logic it is known to the last bit.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..sim.golden import Golden
+from ..substrate.errors import DeviceError
+from ..substrate.interface import Identity
+from ..substrate.parameters import Parameters
+from ..substrate.phases import Minibatch, Result, Schedule
+from .config import TrainConfig
+
+__all__ = ["AUDIT_EVERY", "Auditor"]
+
+AUDIT_EVERY = 50
+"""Steps from one audit to the next; the first step is the first one."""
+
+
+class Auditor:
+    """Compares what a device computes with the golden model; only gateware has one.
+
+    Parameters
+    ----------
+    config
+        What is trained.
+    identity
+        Of the device.
+    """
+
+    def __init__(self, config: TrainConfig, identity: Identity) -> None:
+        self._address = identity.address
+        self._golden: Golden | None = None
+        if identity.kind == "gateware":
+            self._golden = Golden(compact=identity.details["geometry"]["compact"])
+            self._golden.configure(config.network)
+
+    def due(self, step: int) -> bool:
+        """Whether this step, counted from 1, is compared."""
+        return self._golden is not None and step % AUDIT_EVERY == 1
+
+    def compare(self, step: int, parameters: Parameters, minibatch: Minibatch, schedule: Schedule, got: Result) -> None:
+        """Make the step on the golden model too.
+
+        Raises
+        ------
+        DeviceError
+            If anything of the result differs.
+        """
+        assert self._golden is not None and got.contrast is not None
+        self._golden.write(parameters)
+        right = self._golden.run(minibatch, schedule)
+        assert right.contrast is not None
+        pairs = {
+            "outputs": (got.outputs, right.outputs),
+            "contrasts": (got.contrast.vector(), right.contrast.vector()),
+            "residual": (np.array([got.residual]), np.array([right.residual])),
+        }
+        for name, (theirs, ours) in pairs.items():
+            if wrong := int(np.count_nonzero(theirs != ours)):
+                raise DeviceError(
+                    f"{self._address} computed step {step} otherwise than the golden model ({wrong} of {ours.size} "
+                    f"{name} differ): the step is dropped; find the fault with equipoise selftest"
+                )
