@@ -11,6 +11,8 @@ from ..drivers.address import SERIAL as FPGA_SERIAL
 from ..drivers.address import Scheme, open_serial, parse_address
 from ..drivers.analog.board import AnalogBoard
 from ..drivers.analog.device import AnalogDevice
+from ..drivers.serial import SerialTransport
+from ..drivers.transport import Transport
 from ..substrate.errors import DeviceError
 from ..substrate.interface import Substrate
 
@@ -77,6 +79,13 @@ def _open_serial(port: str, **options: Any) -> Substrate:
     return open_serial(port, **options)
 
 
+def _open_serial_wire(port: str, **options: Any) -> Transport:
+    """Open the wire to an FPGA board."""
+    if wrong := [name for name in options if name != "baud"]:
+        raise DeviceError(f"Option '{wrong[0]}' is for analog boards, which have no wire for faults: leave it out")
+    return SerialTransport(port, **options)
+
+
 SPICE = Scheme(
     "spice",
     "an analog board as a circuit in ngspice",
@@ -89,4 +98,5 @@ SERIAL = replace(
     summary="an FPGA board at a serial port; with a profile, an analog board",
     opener=_open_serial,
     options={"baud": int, "profile": Path, **_DEVICE},
+    wire=_open_serial_wire,
 )

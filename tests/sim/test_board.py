@@ -8,6 +8,7 @@ import re
 import signal
 from collections.abc import Iterator
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from equipoise.drivers.session import Session
 from equipoise.sim import board as boards
 from equipoise.sim.board import BoardTransport, SimulatedBoard
 from equipoise.sim.build import BOARD_ID, CLOCK, build_board, digest
-from equipoise.substrate.errors import DeviceError
+from equipoise.substrate.errors import DeviceError, ResetError
 from equipoise.substrate.protocol import MAX_PAYLOAD, Operation
 
 from ..conftest import SMALL
@@ -195,3 +196,21 @@ def test_a_trace_file_that_cannot_be_written_is_named(board_build, tmp_path):
     with pytest.raises(DeviceError) as error:
         SimulatedBoard(board_build, trace=trace)
     assert str(error.value) == f"Trace file {trace} cannot be written (No such file or directory): choose another"
+
+
+def test_a_reset_is_a_power_cycle_of_the_same_board(board_build):
+    board = SimulatedBoard(board_build)
+    transport = BoardTransport(board)
+    session = Session(transport)
+    pid = board.pid
+    transport.reset()
+    assert board.running and board.pid != pid
+    with pytest.raises(ResetError, match=r"^sim: was reset before WRITE of biases, row 5"):
+        session.write("biases", 5, [1])
+
+
+def test_waveforms_are_not_thrown_away_by_a_reset():
+    with pytest.raises(
+        DeviceError, match=r"^sim: would lose its waveforms at a reset: leave out 'trace' or the fault$"
+    ):
+        BoardTransport(SimpleNamespace(connection=None, traced=True)).reset()
