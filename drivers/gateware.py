@@ -27,7 +27,7 @@ from ..substrate.interface import Identity, Substrate
 from ..substrate.network import Network
 from ..substrate.parameters import Parameters
 from ..substrate.phases import Estimator, Minibatch, Result, Saturations, Schedule
-from ..substrate.protocol import REGISTERS, SPACES, Feature
+from ..substrate.protocol import REGISTERS, SPACES, Feature, Status
 from .layout import Area, Layout, spans
 from .memory_guard import MemoryGuard
 from .requests import Request, join_words, read_requests, run_request, write_requests
@@ -275,6 +275,12 @@ class GatewareDevice(Substrate):
         self._runs = (self._runs + 1) % 2**32
         damaged = self._guard.damaged(held, answers[len(answers) - len(checks) :]) if self._guard else []
         self._counted["memory_checks"] += self._guard.words(held) if self._guard else 0
+        if answers[run].status is Status.ABANDONED and not damaged:
+            self._forget()
+            raise DeviceError(
+                f"{self._session.address} gave up a run after {registers['limit']:,} cycles, twice what it needs, "
+                "and yet it holds what was written: find the fault with equipoise selftest"
+            )
         return self._words(reads, answers[run + 1 :]), {"device": device, "link": link - device}, damaged
 
     def _held(self, registers: dict[str, int], samples: NDArray[Any]) -> dict[Area, NDArray[Any]]:

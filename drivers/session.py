@@ -188,7 +188,7 @@ class Session:
         finally:
             self._counters.retries += window.resent
         for index, request in enumerate(requests):
-            if answers[index].status not in (Status.OK, Status.REPLAYED):
+            if answers[index].status not in (Status.OK, Status.REPLAYED, Status.ABANDONED):
                 raise DeviceError(
                     f"{self.address} refused {request.what} with {answers[index].status.name}: host and gateware "
                     "disagree, rebuild the gateware with this version of Equipoise"
@@ -267,11 +267,6 @@ class Session:
         if status is Status.NO_SESSION:
             raise ResetError(
                 f"{self.address} was reset before {request.what}: open it again, and configure and write it anew"
-            )
-        if status is Status.ABANDONED:
-            raise DeviceError(
-                f"{self.address} gave up {request.what} after the cycles that it was allowed: its tables may be "
-                "damaged, open it again, and configure and write it anew"
             )
         if status is Status.BAD_VERSION:
             raise self._foreign_version(frame.version, frame.version)

@@ -27,10 +27,14 @@ from ..substrate.protocol import (
     Status,
 )
 
-__all__ = ["MemoryDevice"]
+__all__ = ["Abandoned", "MemoryDevice"]
 
 _ROWS = {register.name: row for row, register in enumerate(REGISTERS)}
 _NAMES = {space.code: name for name, space in SPACES.items()}
+
+
+class Abandoned(Exception):
+    """A RUN that tables describe which are no network: gateware would run until its limit of cycles."""
 
 
 class MemoryDevice:
@@ -67,7 +71,7 @@ class MemoryDevice:
         buffer: int = 4096,
         version: int = VERSION,
     ) -> None:
-        kind = (COMPACT, Feature(0)) if geometry.compact else (FORMATS, Feature.THERMAL)
+        kind = (COMPACT, Feature(0)) if geometry.compact else (FORMATS, Feature.THERMAL | Feature.GUARD)
         self.hello = Hello(build, board, 50_000_000, buffer, geometry, *kind)
         self.greeting = self.hello.pack()
         self.memory: dict[str, NDArray[Any]] = {
@@ -145,8 +149,11 @@ class MemoryDevice:
                 if repeated:
                     return Status.REPLAYED, b""
                 self._count("runs")
-                if self.on_run:
-                    self.on_run(self)
+                try:
+                    if self.on_run:
+                        self.on_run(self)
+                except Abandoned:
+                    return Status.ABANDONED, b""
                 return Status.OK, b""
             case Operation.READ:
                 return self._read(frame.payload)

@@ -17,14 +17,14 @@ from numpy.typing import NDArray
 from .. import __version__
 from ..drivers.transport import Transport
 from ..substrate.codes import Codes, ScheduleCodes
-from ..substrate.errors import DeviceError, NetworkError
+from ..substrate.errors import EquipoiseError
 from ..substrate.formats import FORMATS
 from ..substrate.geometry import Geometry
 from ..substrate.network import Coupling, Module, Network
 from ..substrate.phases import Estimator, Schedule
 from ..substrate.protocol import MAP_HASH, Mode
 from .golden import GoldenRun, Model
-from .memory_device import MemoryDevice
+from .memory_device import Abandoned, MemoryDevice
 
 __all__ = ["ModelTransport", "model_device", "open_model_wire"]
 
@@ -72,14 +72,15 @@ def _run(device: MemoryDevice) -> None:
 
     Raises
     ------
-    DeviceError
-        If the tables describe no network, which the gateware would not notice.
+    Abandoned
+        If the tables describe no network.
     """
     try:
         tables = _Tables(device)
-    except (NetworkError, KeyError, ValueError, IndexError) as error:
-        raise DeviceError(f"golden: was told to run, but its tables describe no network ({error})") from error
-    tables.leave(tables.run())
+        run = tables.run()
+        tables.leave(run)
+    except (EquipoiseError, ArithmeticError, LookupError, ValueError) as error:
+        raise Abandoned(str(error)) from error
 
 
 class _Tables:

@@ -59,7 +59,7 @@ class Fault(IntEnum):
     UPSET_GAIN = 10
     """In the middle of the first run, row 0 of lane 1's gains becomes 0x1234."""
     UPSET_STATE = 11
-    """In each nudged phase, the states that are read at one instant have their highest bit flipped."""
+    """In each nudged phase, the states that are read in some 32 cycles have their highest bit flipped."""
     RESET = 12
     """In the middle of the first run, the device is reset."""
 
@@ -124,7 +124,7 @@ class _Neuron(NeuronUnit):
         m = super().elaborate(platform)
         count = Signal(8)
         m.d.sync += count.eq(Mux(self.phase == Phase.FREE, 0, Mux(count == 255, 255, count + 1)))
-        with m.If(_chosen(m, Fault.UPSET_STATE) & (count == 200)):
+        with m.If(_chosen(m, Fault.UPSET_STATE) & (count >= 192) & (count < 224)):
             m.d.sync += self.state[-2].eq(~self.state[-2])
         return m
 
@@ -149,7 +149,7 @@ class _Sequencer(Sequencer):
     def elaborate(self, platform):
         m = super().elaborate(platform)
         with m.If(_chosen(m, Fault.PHANTOM_SAMPLES)):
-            m.d.comb += self.active.eq(-1)
+            m.d.sync += self.active.eq(-1)
         return m
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,7 +16,6 @@ from equipoise.host.checkpoint import load_checkpoint
 from equipoise.host.run import Run
 from equipoise.host.supervision import Supervised
 from equipoise.host.trainer import train
-from equipoise.sim.board import SimulatedBoard
 from equipoise.sim.device import connect
 from equipoise.sim.golden import Golden
 from equipoise.sim.memory_device import MemoryDevice
@@ -28,6 +29,16 @@ from .board import Fault, faulty_board
 
 SPACES = ("weights", "gains", "biases", "sites", "modules", "ends", "samples")
 UPSETS = 150
+
+
+def a_run(folder: Path, name: str = "run") -> Run:
+    """Small enough for a small board."""
+    run = small_run(folder, name)
+    levels = SMALL.levels
+    config = replace(
+        run.config, edm=replace(run.config.edm, levels=levels), network=replace(run.config.network, levels=levels)
+    )
+    return Run(run.path, config)
 
 
 def outcome(run: Run) -> np.ndarray:
@@ -44,7 +55,7 @@ def trained(run: Run, device: Substrate) -> np.ndarray:
 @pytest.fixture(scope="module")
 def perfect(tmp_path_factory) -> np.ndarray:
     with Golden() as device:
-        return trained(small_run(tmp_path_factory.mktemp("perfect"), levels=4), device)
+        return trained(a_run(tmp_path_factory.mktemp("perfect")), device)
 
 
 @contextmanager
@@ -74,17 +85,17 @@ def test_flipped_bits_cost_a_run_and_nothing_else(tmp_path, perfect, space):
         def strike(device: MemoryDevice, runs: int, when: int = when) -> None:
             if runs == when:
                 memory = device.memory[space]
-                used = np.argwhere(memory != 0)
+                used = np.argwhere(memory != 0) if memory.any() else np.argwhere(memory == 0)
                 place = tuple(used[rng.integers(len(used))])
                 memory[place] ^= memory.dtype.type(1 << int(rng.integers(0, 8 * memory.itemsize)))
 
         with upset_device(strike) as (device, _):
             try:
-                assert np.array_equal(trained(small_run(tmp_path, f"run-{number}", levels=4), device), perfect)
+                assert np.array_equal(trained(a_run(tmp_path, f"run-{number}"), device), perfect)
             except DeviceError as error:
                 assert "tables describe no network" in str(error)  # the model refuses what gateware would run
             found += int(device.host_counters["host_memory_faults"])
-    assert found or space in ("modules", "ends")
+    assert found
 
 
 def test_a_memory_that_never_keeps_a_bit_is_named(tmp_path):
@@ -93,27 +104,19 @@ def test_a_memory_that_never_keeps_a_bit_is_named(tmp_path):
 
     wrong = r"^golden: does not keep what is written to gains \(rows 0 to \d+\), 3 times in a row: find the fault with"
     with upset_device(strike) as (device, _), pytest.raises(DeviceError, match=wrong):
-        train(small_run(tmp_path, levels=4), device, Silent())
+        train(a_run(tmp_path), device, Silent())
 
 
 @pytest.fixture
 def board(tmp_path):
-    boards = []
-
-    def start(fault: Fault) -> GatewareDevice:
-        # Power goes off and on: the next simulation begins anew, and a strike comes in its first run.
-        boards.append(SimulatedBoard(faulty_board(SMALL, fault, tmp_path)))
-        return connect(boards[-1])
-
-    yield start
-    for each in boards:
-        each.close()
+    """Opens a simulated board with a fault; each time it is another one, whose first run is yet to come."""
+    return lambda fault: connect(faulty_board(SMALL, fault, tmp_path))
 
 
 @pytest.mark.parametrize("fault", [Fault.UPSET_WEIGHT, Fault.UPSET_GAIN])
 def test_a_particle_in_the_middle_of_a_run_is_made_good(tmp_path, perfect, board, fault):
     with board(fault) as device:
-        assert np.array_equal(trained(small_run(tmp_path, levels=4), device), perfect)
+        assert np.array_equal(trained(a_run(tmp_path), device), perfect)
         assert device.host_counters["host_memory_faults"] == 1
 
 
@@ -121,14 +124,14 @@ def test_a_particle_in_the_middle_of_a_run_is_made_good(tmp_path, perfect, board
 def test_wrong_results_are_found_by_the_audit(tmp_path, board, fault):
     wrong = r"computed step 1 otherwise than the golden model \(\d+ of \d+ \w+ differ\): the step is dropped; find"
     with board(fault) as device, pytest.raises(DeviceError, match=wrong):
-        train(small_run(tmp_path, levels=4), device, Silent())
+        train(a_run(tmp_path), device, Silent())
 
 
 def test_a_reset_in_the_middle_of_a_phase(tmp_path, perfect, board):
     """Registers and session are gone: the device is opened again, and everything is loaded anew."""
     faults = iter([Fault.RESET, Fault.NONE])
     with Supervised(lambda: board(next(faults))) as device:
-        assert np.array_equal(trained(small_run(tmp_path, levels=4), device), perfect)
+        assert np.array_equal(trained(a_run(tmp_path), device), perfect)
         assert device.reconnects == 1
 
 
@@ -143,7 +146,7 @@ def test_a_brown_out_that_loses_all_parameters(tmp_path, perfect):
                 board.reset()
 
     with Supervised(lambda: GatewareDevice(Session(ModelTransport(board)))) as device:
-        run = small_run(tmp_path, levels=4)
+        run = a_run(tmp_path)
         train(run, device, Failing())
         assert np.array_equal(outcome(run), perfect)
         assert device.reconnects == 1
