@@ -1,6 +1,6 @@
 """Command processor: does what requests ask for, each once and in order (``docs/link.md``)."""
 
-from amaranth.hdl import Const, Module, Signal
+from amaranth.hdl import Module, Signal
 from amaranth.lib import enum, stream, wiring
 from amaranth.lib.crc.catalog import CRC32_ETHERNET
 from amaranth.lib.memory import Memory
@@ -104,12 +104,13 @@ class CommandProcessor(wiring.Component):
         m.d.sync += past.eq(row + count > table.rows)
 
         guarded = Feature.GUARD in self._hello.features
-        crc = CRC32_ETHERNET(data_width=8).create()
-        if guarded:
-            m.submodules.crc = crc
         reads = (Operation.READ, Operation.CHECK) if guarded else (Operation.READ,)
-        checking = (header.operation == Operation.CHECK) if guarded else Const(0)
-        reading = (header.operation == Operation.READ) | checking
+        checking = header.operation == Operation.CHECK
+        reading = header.operation == Operation.READ
+        crc = None
+        if guarded:
+            m.submodules.crc = crc = CRC32_ETHERNET(data_width=8).create()
+            reading |= checking
         m.d.comb += [
             table.code.eq(space),
             access.first_row.eq(row),
@@ -235,9 +236,10 @@ class CommandProcessor(wiring.Component):
             with m.State("CHECK ROWS"):
                 with m.If(~table.known | past):
                     answer(Status.BAD_ADDRESS)
-                with m.Elif(checking):
-                    m.d.comb += [access.start.eq(count != 0), crc.start.eq(1)]
-                    m.next = "CHECKSUM"
+                if guarded:
+                    with m.Elif(checking):
+                        m.d.comb += [access.start.eq(count != 0), crc.start.eq(1)]
+                        m.next = "CHECKSUM"
                 with m.Elif(reading):
                     m.d.comb += access.start.eq(count != 0)
                     answer(Status.OK)
@@ -252,14 +254,15 @@ class CommandProcessor(wiring.Component):
                 with m.If(~access.busy):
                     answer(Status.OK)
 
-            with m.State("CHECKSUM"):
-                m.d.comb += [
-                    access.sink.ready.eq(1),
-                    crc.valid.eq(access.sink.valid),
-                    crc.data.eq(access.sink.p.data),
-                ]
-                with m.If((count == 0) | (access.sink.valid & access.sink.p.last)):
-                    answer(Status.OK, _Payload.CHECKSUM)
+            if guarded:
+                with m.State("CHECKSUM"):
+                    m.d.comb += [
+                        access.sink.ready.eq(1),
+                        crc.valid.eq(access.sink.valid),
+                        crc.data.eq(access.sink.p.data),
+                    ]
+                    with m.If((count == 0) | (access.sink.valid & access.sink.p.last)):
+                        answer(Status.OK, _Payload.CHECKSUM)
 
             with m.State("START"):
                 m.d.comb += port.start.eq(1)
@@ -278,7 +281,7 @@ class CommandProcessor(wiring.Component):
                     with m.If(self.answer.p.empty):
                         m.next = "DONE"
             with m.State("PAYLOAD"):
-                self._carry(m, content, index, expected, crc.crc, access.sink)
+                self._carry(m, content, index, expected, crc.crc if guarded else None, access.sink)
             with m.State("DONE"):
                 m.d.comb += self.request.ready.eq(1)
                 m.next = "IDLE"
@@ -303,9 +306,10 @@ class CommandProcessor(wiring.Component):
                 ]
             with m.Case(_Payload.EXPECTED):
                 m.d.comb += [out.valid.eq(1), out.p.data.eq(expected.word_select(index[0], 8)), out.p.last.eq(index[0])]
-            with m.Case(_Payload.CHECKSUM):
-                byte = checksum.word_select(index[:2], 8)
-                m.d.comb += [out.valid.eq(1), out.p.data.eq(byte), out.p.last.eq(index == 3)]
+            if checksum is not None:
+                with m.Case(_Payload.CHECKSUM):
+                    byte = checksum.word_select(index[:2], 8)
+                    m.d.comb += [out.valid.eq(1), out.p.data.eq(byte), out.p.last.eq(index == 3)]
             with m.Case(_Payload.ROWS):
                 m.d.comb += [out.valid.eq(rows.valid), out.p.eq(rows.p), rows.ready.eq(out.ready)]
         with m.If(out.valid & out.ready):
