@@ -11,7 +11,7 @@ from pathlib import Path
 from unittest import mock
 
 from amaranth.back import verilog
-from amaranth.hdl import Instance, Module, Mux, ResetInserter, Signal
+from amaranth.hdl import Instance, Module, ResetInserter, Signal
 
 from equipoise.gateware import core, device, neuron
 from equipoise.gateware.lane import Lane
@@ -59,7 +59,7 @@ class Fault(IntEnum):
     UPSET_GAIN = 10
     """In the middle of the first run, row 0 of lane 1's gains becomes 0x1234."""
     UPSET_STATE = 11
-    """In each nudged phase, the states that are read in some 32 cycles have their highest bit flipped."""
+    """Bit 20 of the states that are written in a negative phase is 1."""
     RESET = 12
     """In the middle of the first run, the device is reset."""
 
@@ -122,10 +122,9 @@ class _Lane(Lane):
 class _Neuron(NeuronUnit):
     def elaborate(self, platform):
         m = super().elaborate(platform)
-        count = Signal(8)
-        m.d.sync += count.eq(Mux(self.phase == Phase.FREE, 0, Mux(count == 255, 255, count + 1)))
-        with m.If(_chosen(m, Fault.UPSET_STATE) & (count >= 192) & (count < 224)):
-            m.d.sync += self.state[-2].eq(~self.state[-2])
+        (write,) = m.submodules.states.write_ports
+        with m.If(_chosen(m, Fault.UPSET_STATE) & (self.phase == Phase.NEGATIVE)):
+            m.d.comb += write.data[20].eq(1)
         return m
 
 
