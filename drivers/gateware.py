@@ -205,6 +205,8 @@ class GatewareDevice(Substrate):
                 f"{self._session.address} has no thermal noise, so temperature must be 0, "
                 f"not {schedule.temperature:g}: lower it, or use a device that has (golden:)"
             )
+        if minibatch.initial is not None:
+            raise CapabilityError(f"{self._session.address} begins every run from zero: leave out initial states")
         if batch > layout.batch_limit:
             raise CapabilityError(
                 f"A minibatch for {self._session.address} must have at most {layout.batch_limit} samples, not {batch}: "

@@ -18,6 +18,7 @@ import numpy as np
 from ..substrate.formats import FORMATS
 from ..substrate.interface import Substrate
 from ..substrate.phases import Schedule
+from .conditioning import with_labels
 from .config import TrainConfig
 from .data import Dataset
 from .operating_point import Errors, beta_grid, errors_at, truths_of
@@ -83,10 +84,12 @@ def tune(device: Substrate, config: TrainConfig, data: Dataset, step: int) -> tu
     rng = generator(config.seed, "operating point", step)
     minibatches = []
     for _ in range(_MINIBATCHES):
-        clean = data.train[rng.integers(len(data.train), size=min(_SAMPLES, config.batch))]
+        chosen = rng.integers(len(data.train), size=min(_SAMPLES, config.batch))
+        clean = data.train[chosen]
         sigma = config.edm.draw(rng, len(clean))
         noisy = clean + sigma[:, None] * rng.normal(size=clean.shape)
-        minibatches.append(config.edm.minibatch(noisy, sigma, clean)[0])
+        labels = None if data.train_labels is None else data.train_labels[chosen]
+        minibatches.append(with_labels(config, config.edm.minibatch(noisy, sigma, clean)[0], labels))
     betas = beta_grid(config.network, _SMALLEST)
     truths = truths_of(device, config.network, minibatches)
     seeds = [device_seed(config.seed, f"operating point {number}", step) for number in range(_MINIBATCHES)]

@@ -15,6 +15,10 @@ from .edm import Edm
 __all__ = ["TrainConfig"]
 
 
+_LATER = ("label", "label_drop")
+"""Fields that runs of the first version do not have."""
+
+
 @dataclass(frozen=True)
 class TrainConfig:
     """One training run.
@@ -28,8 +32,9 @@ class TrainConfig:
     network
         The network; one clamped module takes the noisy sample.
     start
-        Parameters to begin with: ``random``, or ``wiener`` (the clamped module's coupling to the output is the best
-        linear filter of the training data, hidden modules are driven where they bend, all else is random).
+        Parameters to begin with: ``random``, a ``.safetensors`` file, or ``wiener`` (the clamped module's coupling to
+        the output is the best linear filter of the training data, hidden modules are driven where they bend, all else
+        is random).
     edm
         Preconditioning and noise levels.
     steps, batch
@@ -52,6 +57,10 @@ class TrainConfig:
         Decay of the moving average of the parameters that is evaluated and sampled from; 0 turns it off.
     evaluate_every, checkpoint_every
         In steps.
+    label
+        Name of the clamped module that takes a sample's label, one neuron for each class; empty where there is none.
+    label_drop
+        Share of the samples whose label is left out, so that the network also learns to do without.
     """
 
     recipe: str
@@ -77,6 +86,8 @@ class TrainConfig:
     average: float = 0.0
     evaluate_every: int = 100
     checkpoint_every: int = 100
+    label: str = ""
+    label_drop: float = 0.1
 
     def __post_init__(self) -> None:
         for name in ("steps", "batch", "evaluate_every", "checkpoint_every"):
@@ -88,22 +99,37 @@ class TrainConfig:
                 raise RunError(f"{name} of a training run must be finite and at least 0, not {value}")
         if not 0 <= self.average < 1:
             raise RunError(f"average of a training run must be at least 0 and below 1, not {self.average}")
-        for name, choices in (("optimiser", ("adam", "momentum", "sgd")), ("start", ("random", "wiener"))):
-            if getattr(self, name) not in choices:
-                raise RunError(
-                    f"{name} of a training run must be one of {', '.join(choices)}, not {getattr(self, name)}"
-                )
+        if self.optimiser not in (choices := ("adam", "momentum", "sgd")):
+            raise RunError(f"optimiser of a training run must be one of {', '.join(choices)}, not {self.optimiser}")
+        if self.start not in ("random", "wiener") and not self.start.endswith(".safetensors"):
+            raise RunError(f"start of a training run must be random, wiener or a .safetensors file, not {self.start}")
+        if self.label and self.label not in (names := [module.name for module in self.network if module.clamped]):
+            raise RunError(f"label of a training run must name one of the clamped modules {names}, not '{self.label}'")
+        if not 0 <= self.label_drop <= 1:
+            raise RunError(f"label_drop of a training run must be from 0 to 1, not {self.label_drop}")
         if self.estimator is Estimator.FREE:
             raise RunError("estimator of a training run must be symmetric or one-sided, not free: it gives no contrast")
         self.schedule(0).check(self.network)
+
+    @property
+    def classes(self) -> int:
+        """Number of classes that a label tells apart; 0 where there are no labels."""
+        return self.network[self.label].size if self.label else 0
 
     def schedule(self, seed: int) -> Schedule:
         """The phases of a step, with the device's noise seed."""
         return Schedule(self.free_steps, self.nudged_steps, self.beta, self.estimator, self.temperature, seed)
 
     def to_json(self) -> dict[str, Any]:
-        """JSON values; the network as TOML."""
-        values = {item.name: getattr(self, item.name) for item in fields(self)}
+        """JSON values; the network as TOML.
+
+        What came later is left out where it changes nothing: a run from before then keeps its digest.
+        """
+        values = {
+            item.name: getattr(self, item.name)
+            for item in fields(self)
+            if item.name not in _LATER or getattr(self, item.name) != item.default
+        }
         return values | {"network": network_to_toml(self.network), "edm": asdict(self.edm)}
 
     @classmethod

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
@@ -14,9 +15,10 @@ from numpy.typing import NDArray
 
 from ..substrate.errors import DataError
 
-__all__ = ["SETS", "SIGMA_DATA", "Dataset", "load_data"]
+__all__ = ["SETS", "SIGMA_DATA", "Dataset", "Labels", "load_data"]
 
 Array = NDArray[np.float64]
+Labels = NDArray[np.int64]
 
 SIGMA_DATA = 0.5
 """Standard deviation that all data is scaled to (Karras et al. 2022, Table 1)."""
@@ -46,6 +48,8 @@ class Dataset:
         Shape of one sample, for showing it: (8, 8), (2,), ...
     scale, offset
         A sample as it was given is ``scale * x + offset``.
+    train_labels, test_labels
+        Class of each sample, from 0, (n,) and (m,); None where the set has none.
     """
 
     name: str
@@ -54,6 +58,8 @@ class Dataset:
     shape: tuple[int, ...]
     scale: float
     offset: float
+    train_labels: Labels | None = None
+    test_labels: Labels | None = None
 
     @cached_property
     def digest(self) -> str:
@@ -61,6 +67,8 @@ class Dataset:
         total = hashlib.sha256(f"{self.scale.hex()} {self.offset.hex()} {self.shape}".encode())
         for part in (self.train, self.test):
             total.update(np.ascontiguousarray(part).tobytes())
+        if self.train_labels is not None and self.test_labels is not None and self.name not in SETS:
+            total.update(self.train_labels.tobytes() + self.test_labels.tobytes())
         return total.hexdigest()
 
     def original(self, samples: Array) -> Array:
@@ -71,7 +79,8 @@ class Dataset:
 def load_data(name: str) -> Dataset:
     """Load a data set by its name, or from a ``.npy`` or ``.npz`` file of vectors or images.
 
-    Of a file a sixth is held out; an ``.npz`` must hold one array, or one named ``data``.
+    Of a file a sixth is held out; an ``.npz`` must hold one array, or one named ``data``, and may hold ``labels``,
+    the class of each sample.
 
     Raises
     ------
@@ -80,16 +89,18 @@ def load_data(name: str) -> Dataset:
     """
     if name in SETS:
         train, test = SETS[name]()
-        return _scaled(name, train, test)
+        labels = _LABELS[name]() if name in _LABELS else None
+        return _scaled(name, train, test, labels)
     if not name.endswith((".npy", ".npz")):
         raise DataError(f"Data set '{name}' is not known; choose from {', '.join(SETS)}, or give a .npy or .npz file")
-    array = _read(Path(name))
+    array, classes = _read(Path(name))
     order = np.random.default_rng(0).permutation(len(array))
     held_out = max(1, len(array) // 6)
-    return _scaled(name, array[order[held_out:]], array[order[:held_out]])
+    parts = None if classes is None else (classes[order[held_out:]], classes[order[:held_out]])
+    return _scaled(name, array[order[held_out:]], array[order[:held_out]], parts)
 
 
-def _scaled(name: str, train: Array, test: Array) -> Dataset:
+def _scaled(name: str, train: Array, test: Array, labels: tuple[Labels, Labels] | None = None) -> Dataset:
     with np.errstate(over="ignore", invalid="ignore"):
         offset, deviation = float(train.mean()), float(train.std())
     if not deviation < _WIDEST:
@@ -101,10 +112,11 @@ def _scaled(name: str, train: Array, test: Array) -> Dataset:
     scale = deviation / SIGMA_DATA
     shape = train.shape[1:]
     flat = [((part - offset) / scale).reshape(len(part), -1) for part in (train, test)]
-    return Dataset(name, flat[0], flat[1], shape, scale, offset)
+    return Dataset(name, flat[0], flat[1], shape, scale, offset, *(labels or (None, None)))
 
 
-def _read(path: Path) -> Array:
+def _read(path: Path) -> tuple[Array, Labels | None]:
+    labels: NDArray[Any] | None = None
     try:
         loaded = np.load(path, allow_pickle=False)
         if isinstance(loaded, np.lib.npyio.NpzFile):
@@ -113,6 +125,7 @@ def _read(path: Path) -> Array:
                 if len(names) != 1 and "data" not in names:
                     raise DataError(f"File '{path}' must hold one array, or one named 'data', not {names}")
                 array = loaded["data" if "data" in names else names[0]]
+                labels = loaded["labels"] if "labels" in names and "data" in names else None
         else:
             array = loaded
     except FileNotFoundError:
@@ -131,7 +144,14 @@ def _read(path: Path) -> Array:
     if not np.all(np.isfinite(array)):
         where = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
         raise DataError(f"File '{path}' must hold finite numbers, not {array[where]} at {where}")
-    return array
+    if labels is None:
+        return array, None
+    if labels.shape != (len(array),) or not np.issubdtype(labels.dtype, np.integer) or labels.min() < 0:
+        raise DataError(
+            f"Labels of file '{path}' must be {len(array)} integers of at least 0, "
+            f"not {labels.dtype} of shape {labels.shape}"
+        )
+    return array, labels.astype(np.int64)
 
 
 def _digits() -> tuple[Array, Array]:
@@ -141,6 +161,14 @@ def _digits() -> tuple[Array, Array]:
     images = load_digits().images.astype(np.float64)
     order = np.random.default_rng(0).permutation(len(images))
     return images[order[_HELD_OUT:]], images[order[:_HELD_OUT]]
+
+
+def _digit_labels() -> tuple[Labels, Labels]:
+    from sklearn.datasets import load_digits
+
+    labels = load_digits().target.astype(np.int64)
+    order = np.random.default_rng(0).permutation(len(labels))
+    return labels[order[_HELD_OUT:]], labels[order[:_HELD_OUT]]
 
 
 def _moons() -> tuple[Array, Array]:
@@ -163,6 +191,12 @@ def _gaussians() -> tuple[Array, Array]:
     return _halves(centre + rng.normal(0, 0.05, centre.shape))
 
 
+def _gaussian_labels() -> tuple[Labels, Labels]:
+    """Number of the Gaussian that a point is of: the first thing that is drawn."""
+    number = np.random.default_rng(0).integers(0, 8, 2 * _POINTS)
+    return number[:_POINTS], number[_POINTS:]
+
+
 def _halves(points: Array) -> tuple[Array, Array]:
     return points[:_POINTS], points[_POINTS:]
 
@@ -174,3 +208,6 @@ SETS: dict[str, Callable[[], tuple[Array, Array]]] = {
     "gaussians": _gaussians,
 }
 """Data sets by name."""
+
+_LABELS: dict[str, Callable[[], tuple[Labels, Labels]]] = {"digits": _digit_labels, "gaussians": _gaussian_labels}
+"""Classes of their samples, of those that have any."""

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 from numpy.typing import NDArray
 
 from ..substrate.energy import oracle
 from ..substrate.interface import Substrate
 from ..substrate.parameters import cosine
-from ..substrate.phases import Estimator, Schedule
 from .baselines import REPORT_SIGMAS, noisy_test
+from .conditioning import with_labels
 from .config import TrainConfig
 from .data import Dataset
+from .denoiser import Denoiser
 from .edm import Edm
 from .random import device_seed
 
@@ -25,16 +24,8 @@ _COSINE_SAMPLES = 16
 
 
 def denoise(device: Substrate, config: TrainConfig, noisy: Array, sigma: Array, seed: int = 0) -> Array:
-    """Denoise samples (n, d) at sigma (n,) by free runs on the device, as many at once as it takes."""
-    parts: list[Array] = []
-    for chunk in _chunks(len(noisy), device.identity.batch_limit):
-        minibatch, _ = config.edm.minibatch(noisy[chunk], sigma[chunk])
-        schedule = Schedule(
-            config.free_steps, config.nudged_steps, config.beta, Estimator.FREE, config.temperature, seed + len(parts)
-        )
-        outputs = device.run(minibatch, schedule).outputs
-        parts.append(config.edm.denoised(outputs, noisy[chunk], sigma[chunk]))
-    return np.concatenate(parts)
+    """Denoise samples (n, d) at sigma (n,), their classes not told, by free runs on the device."""
+    return Denoiser(device, config)(noisy, sigma, seed)
 
 
 def denoising_errors(
@@ -66,11 +57,8 @@ def gradient_cosine(device: Substrate, config: TrainConfig, data: Dataset, step:
     sigma = np.resize(np.array(REPORT_SIGMAS), len(clean))
     noise = np.random.default_rng(23806).normal(size=clean.shape)
     minibatch, _ = edm.minibatch(clean + sigma[:, None] * noise, sigma, clean)
+    minibatch = with_labels(config, minibatch, None if data.test_labels is None else data.test_labels[:_COSINE_SAMPLES])
     result = device.run(minibatch, config.schedule(device_seed(config.seed, "cosine", step)))
     if result.contrast is None:
         return float("nan")
     return cosine(result.contrast, oracle(config.network, device.read(), minibatch))
-
-
-def _chunks(count: int, size: int) -> Iterator[slice]:
-    return (slice(begin, min(begin + size, count)) for begin in range(0, count, size))

@@ -43,6 +43,8 @@ def save_grid(path: str | Path, images: Array) -> Path:
     """Write images (n, h, w), or points (n, 2), as a PNG: a grid, about as wide as high, or a scatter plot."""
     from matplotlib.figure import Figure
 
+    if Path(path).suffix != ".png":
+        raise RunError(f"Picture '{path}' must be a .png file")
     figure = Figure(figsize=(6, 6), layout="constrained")
     if images.ndim == 3:
         columns = int(np.ceil(np.sqrt(len(images))))
@@ -58,7 +60,7 @@ def save_grid(path: str | Path, images: Array) -> Path:
     else:
         raise RunError(f"Samples of shape {images.shape[1:]} cannot be drawn: save them as npz")
     try:
-        figure.savefig(path)
+        figure.savefig(path, format="png")
     except (OSError, ValueError) as error:
         raise RunError(f"Picture '{path}' cannot be written ({error})") from None
     return Path(path)

@@ -41,6 +41,21 @@ def _digits(size: int, data: str) -> TrainConfig:
     )  # fmt: skip
 
 
+def _digits_labels(size: int, data: str) -> TrainConfig:
+    """The full recipe, told the class: a module for labels is clamped too, and drives hidden and output neurons."""
+    config = _digits(size, data)
+    labels = load_data(data).train_labels
+    if labels is None:
+        raise RunError(f"Data set '{data}' has no labels: use digits, or a .npz file with arrays data and labels")
+    network = config.network
+    count = int(labels.max()) + 1
+    modules = (Module("label", count, clamped=True), *network.modules)
+    couplings = (*network.couplings, Coupling("label", "hidden", count), Coupling("label", "output", count))
+    return replace(config, recipe="digits-labels", label="label", network=replace(
+        network, modules=modules, couplings=couplings
+    ))  # fmt: skip
+
+
 def _digits_quick(size: int, data: str) -> TrainConfig:
     """A few minutes on the simulated gateware, from random parameters."""
     edm = Edm(levels=8, sigma_min=0.1, sigma_max=5.0)
@@ -72,6 +87,7 @@ def _points_small(size: int, data: str) -> TrainConfig:
 RECIPES: dict[str, tuple[str, Callable[[int, str], TrainConfig]]] = {
     "digits-quick": ("digits", _digits_quick),
     "digits": ("digits", _digits),
+    "digits-labels": ("digits", _digits_labels),
     "points": ("moons", _points),
     "points-small": ("moons", _points_small),
 }

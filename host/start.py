@@ -26,20 +26,40 @@ _BIAS = 1.0
 def check_data(config: TrainConfig, data: Dataset) -> None:
     """Raise :class:`RunError` if the data does not fit the network's clamped and output modules."""
     size = data.train.shape[1]
-    for what, need in (("clamped modules", config.network.inputs), ("output module", config.network.outputs)):
+    taken = config.network.inputs - config.classes
+    for what, need in (("clamped modules", taken), ("output module", config.network.outputs)):
         if need != size:
             raise RunError(
                 f"Data set '{data.name}' has samples of {size} numbers, but the network's {what} have {need} neurons"
             )
+    if not config.label:
+        return
+    if data.train_labels is None or data.test_labels is None:
+        raise RunError(f"Data set '{data.name}' has no labels, but the network has a module '{config.label}' for them")
+    if (last := max(int(data.train_labels.max()), int(data.test_labels.max()))) >= config.classes:
+        raise RunError(
+            f"Data set '{data.name}' has a label {last}, but module '{config.label}' has neurons for "
+            f"0 to {config.classes - 1}"
+        )
 
 
 def start_parameters(config: TrainConfig, data: Dataset) -> Parameters:
-    """Initial parameters; with start ``wiener``, the linear filter in the coupling from input to output."""
+    """Initial parameters; with start ``wiener``, the linear filter in the coupling from input to output.
+
+    Raises
+    ------
+    RunError
+        If the network has no coupling for the filter.
+    ParameterError
+        If they come from a file that cannot be read, or is of another network.
+    """
+    if config.start.endswith(".safetensors"):
+        return Parameters.load(config.start, config.network)
     network, rng = config.network, generator(config.seed, "start")
     parameters = Parameters.random(network, rng)
     if config.start == "random":
         return parameters
-    sources = [module.name for module in network if module.clamped]
+    sources = [module.name for module in network if module.clamped and module.name != config.label]
     number = next(
         (
             n
@@ -50,6 +70,8 @@ def start_parameters(config: TrainConfig, data: Dataset) -> Parameters:
     )
     if number is None:
         raise RunError("start 'wiener' needs one clamped module, coupled to the output module")
+    if config.label:
+        _silence(network, parameters, config.label)
     driven = _driven(network, parameters, sources[0], rng)
     return _with_filter(config, network, driven, number, Wiener(data.train))
 
@@ -70,6 +92,13 @@ def _driven(network: Network, parameters: Parameters, source: str, rng: np.rando
         U[number], V[number] = U[number] * scale, V[number] * scale
         bias[:, network.slices[hidden]] = rng.uniform(-_BIAS, _BIAS, network[hidden].size)
     return Parameters(tuple(U), tuple(V), parameters.gain, bias)
+
+
+def _silence(network: Network, parameters: Parameters, label: str) -> None:
+    """Let the label push nothing on the output yet: the start is the filter, whatever the class."""
+    for number, coupling in enumerate(network.couplings):
+        if {coupling.a, coupling.b} == {label, network.output}:
+            (parameters.U if coupling.a == network.output else parameters.V)[number][:] = 0.0
 
 
 def _with_filter(

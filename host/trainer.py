@@ -17,6 +17,7 @@ from .audit import Auditor
 from .auto_beta import Tuned, tune
 from .baselines import REPORT_SIGMAS, baseline_errors
 from .checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from .conditioning import drop_labels, with_labels
 from .config import TrainConfig
 from .data import Dataset, load_data
 from .evaluation import denoising_errors, gradient_cosine
@@ -153,9 +154,9 @@ class _Training:
         try:
             if self._lacks_evaluation():
                 self._evaluate()
-            for clean in self._batches(first):
+            for chosen in self._batches(first):
                 # A step is taken by this one assignment: wherever Ctrl-C falls, what is saved belongs together.
-                self.reached, record = self._step(clean)
+                self.reached, record = self._step(chosen)
                 self.progress.step(record)
                 step = self.reached.step
                 if step % config.checkpoint_every == 0 or step == config.steps:
@@ -179,8 +180,8 @@ class _Training:
         found = any(record["kind"] == "evaluation" and record["step"] == step for record in self.run.metrics())
         return self._is_evaluated(step) and not found
 
-    def _batches(self, first: int) -> Iterator[Array]:
-        """Clean samples (B, d) of each step from ``first`` on: epoch after epoch, each in an order of its own."""
+    def _batches(self, first: int) -> Iterator[NDArray[np.int64]]:
+        """Numbers (B,) of the training samples of each step from ``first`` on, each epoch in an order of its own."""
         train, batch = self.data.train, self.config.batch
         epoch, order = -1, np.zeros(0, np.int64)
         for step in range(first, self.config.steps):
@@ -192,17 +193,20 @@ class _Training:
                     order = generator(self.config.seed, "order", epoch).permutation(len(train))
                 here = places // len(train) == number
                 chosen[here] = order[places[here] % len(train)]
-            yield train[chosen]
+            yield chosen
 
-    def _step(self, clean: Array) -> tuple[Checkpoint, dict[str, Any]]:
+    def _step(self, chosen: NDArray[np.int64]) -> tuple[Checkpoint, dict[str, Any]]:
         """One step: from what was reached to what comes next, and its metrics."""
         config, reached, step = self.config, self.reached, self.reached.step
         tuned = self._tune()
         begin = perf_counter()
+        clean = self.data.train[chosen]
         rng = generator(config.seed, "noise", step)
         sigma = config.edm.draw(rng, len(clean))
         noisy = clean + sigma[:, None] * rng.normal(size=clean.shape)
         minibatch, clipped_samples = config.edm.minibatch(noisy, sigma, clean)
+        labels = None if self.data.train_labels is None else self.data.train_labels[chosen]
+        minibatch = with_labels(config, minibatch, drop_labels(config, labels, step))
         target = minibatch.target
         schedule = _tuned(config, tuned).schedule(device_seed(config.seed, "device", step))
         result, spent = self._run(minibatch, schedule)
@@ -295,7 +299,9 @@ class _Training:
     def _sample(self) -> None:
         self.device.write(self.reached.average)
         count = _SHOWN_SAMPLES[len(self.data.shape) > 1]
-        samples = sample(self.device, self.config, count, len(self.data.train[0]), seed=self.config.seed)
+        labels = np.arange(count) % self.config.classes if self.config.classes else None
+        size = self.data.train.shape[1]
+        samples = sample(self.device, self.config, count, size, seed=self.config.seed, labels=labels)
         save_arrays(self.run, "samples.npz", {"samples": self.data.original(samples)})
 
     def _summary(self, interrupted: bool) -> dict[str, Any]:

@@ -50,8 +50,9 @@ class FloatModel(Substrate):
     def identity(self) -> Identity:
         """What the model is and can do."""
         return Identity(
-            address="float:", kind="float", uid="float", build=f"numpy {np.__version__}", batch_limit=BATCH_LIMIT
-        )
+            address="float:", kind="float", uid="float", build=f"numpy {np.__version__}", batch_limit=BATCH_LIMIT,
+            warm_start=True,
+        )  # fmt: skip
 
     def configure(self, network: Network) -> None:
         """Take ``network``; of any size. Parameters must be written afterwards."""
@@ -100,7 +101,7 @@ class FloatModel(Substrate):
             raise CapabilityError(f"A minibatch must have at most {BATCH_LIMIT} samples, not {len(minibatch)}")
         self._states = None
         begin = time.perf_counter()
-        free, residual = dynamics.run(minibatch, schedule, FREE)
+        free, residual = dynamics.run(minibatch, schedule, FREE, start=minibatch.initial)
         last, direction = free, None
         if schedule.estimator is Estimator.ONE_SIDED:
             last, _ = dynamics.run(minibatch, schedule, POSITIVE, start=free)

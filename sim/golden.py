@@ -22,6 +22,7 @@ from ..substrate.codes import (
     decode_contrast,
     decode_parameters,
     decode_residual,
+    encode_initial,
     encode_minibatch,
     encode_parameters,
     encode_schedule,
@@ -92,7 +93,9 @@ class Golden(Substrate):
         build = hashlib.sha256(repr((__version__, self._formats, self._thermal)).encode()).hexdigest()[:16]
         formats = {name: str(fixed) for name, fixed in self._formats.pairs()}
         details = {"formats": formats}
-        return Identity("golden:", "golden", "golden", build, BATCH_LIMIT, thermal=self._thermal, details=details)
+        return Identity(
+            "golden:", "golden", "golden", build, BATCH_LIMIT, thermal=self._thermal, warm_start=True, details=details
+        )
 
     def configure(self, network: Network) -> None:
         """Take a network of any size."""
@@ -122,12 +125,13 @@ class Golden(Substrate):
         network = self._network
         codes = encode_schedule(network, schedule, self._formats)
         clamped, target = encode_minibatch(network, minibatch, schedule, self._formats)
+        initial = encode_initial(minibatch, self._formats)
         if codes.amplitude and not self._thermal:
             raise CapabilityError(
                 f"A compact golden: has no thermal noise, so temperature must be 0, not {schedule.temperature:g}: "
                 "lower it, or use golden:"
             )
-        run = self._model.run(clamped, minibatch.levels, target, schedule, codes)
+        run = self._model.run(clamped, minibatch.levels, target, initial, schedule, codes)
         self._run, self._runs, self._samples = run, self._runs + 1, self._samples + len(minibatch)
         outputs = _see(run.free[:, network.slices[network.output]], self._formats)
         return Result(
@@ -185,11 +189,11 @@ class Model:
 
     def run(
         self, clamped: NDArray[np.int64], levels: NDArray[np.int64], target: NDArray[np.int64] | None,
-        schedule: Schedule, codes: ScheduleCodes,
+        initial: NDArray[np.int64] | None, schedule: Schedule, codes: ScheduleCodes,
     ) -> GoldenRun:  # fmt: skip
         """All phases of a minibatch."""
         batch, network = len(levels), self.network
-        stored = np.zeros((batch, network.neurons))
+        stored = np.zeros((batch, network.neurons)) if initial is None else initial.astype(float)
         stored[:, network.clamped] = clamped * 2.0**self.formats.guard
         run = GoldenRun(stored, stored)
         drives, raws = self._clamped_drives(_see(stored, self.formats), levels, run)

@@ -24,6 +24,7 @@ __all__ = [
     "decode_contrast",
     "decode_parameters",
     "decode_residual",
+    "encode_initial",
     "encode_minibatch",
     "encode_parameters",
     "encode_schedule",
@@ -174,6 +175,23 @@ def encode_minibatch(
     if schedule.estimator is Estimator.FREE or minibatch.target is None:
         return clamped, None
     return clamped, _encode_samples("target", minibatch.target, formats.state)
+
+
+def encode_initial(minibatch: Minibatch, formats: Formats = FORMATS) -> Integers | None:
+    """Round the states to begin from to the format of stored states, (B, N); None if there are none.
+
+    Raises
+    ------
+    DataError
+        If one is beyond the rail, naming the sample.
+    """
+    if minibatch.initial is None:
+        return None
+    rounded = _encode_samples("initial state", minibatch.initial, formats.stored)
+    if np.abs(rounded).max() > formats.rail:
+        sample = int(np.argwhere(np.abs(rounded) > formats.rail)[0][0])
+        raise DataError(f"An initial state of sample {sample} must be within +-{formats.state.limit:g}: clip it")
+    return rounded
 
 
 def decode_contrast(

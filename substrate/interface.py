@@ -39,6 +39,9 @@ class Identity:
         Whether it has Langevin noise.
     deterministic
         Whether a run is a pure function of parameters, minibatch, schedule and seed.
+    warm_start
+        Whether a minibatch may bring the states to begin from, and ``states`` holds those of a whole minibatch. Where
+        not, a device refuses such a minibatch.
     details
         Anything else worth recording (geometry, formats, clock); JSON values only.
     """
@@ -51,6 +54,7 @@ class Identity:
     estimators: tuple[Estimator, ...] = tuple(Estimator)
     thermal: bool = True
     deterministic: bool = True
+    warm_start: bool = False
     details: dict[str, Any] = field(default_factory=dict)
 
 

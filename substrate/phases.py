@@ -90,11 +90,15 @@ class Minibatch:
         Noise level of each sample, 0 to network.levels - 1; (B,) integers.
     target
         Target of the output module, (B, network.outputs); may be None for a free run.
+    initial
+        States that the free phase begins from, (B, N), those of clamped neurons aside; None, from zero. Only for a
+        device whose identity says ``warm_start``.
     """
 
     clamped: NDArray[np.float64]
     levels: NDArray[np.int64]
     target: NDArray[np.float64] | None = None
+    initial: NDArray[np.float64] | None = None
 
     def __len__(self) -> int:
         return len(self.levels)
@@ -109,6 +113,8 @@ class Minibatch:
             shapes.append(("target", self.target, (batch, network.outputs)))
         elif schedule.estimator is not Estimator.FREE:
             raise DataError(f"A minibatch for the {schedule.estimator.value} estimator needs a target, not None")
+        if self.initial is not None:
+            shapes.append(("initial", self.initial, (batch, network.neurons)))
         for name, array, shape in shapes:
             if array.shape != shape:
                 raise DataError(f"Array '{name}' of a minibatch must have shape {shape}, not {array.shape}")

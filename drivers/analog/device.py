@@ -154,6 +154,8 @@ class AnalogDevice(Substrate):
         network = layout.network
         schedule.check(network)
         minibatch.check(network, schedule)
+        if minibatch.initial is not None:
+            raise CapabilityError(f"{self.identity.address} begins every run from zero: leave out initial states")
         if schedule.temperature:
             raise CapabilityError(
                 f"An analog board has no noise to set: temperature must be 0, not {schedule.temperature:g}"

@@ -139,6 +139,8 @@ class LucidacDevice(Substrate):
         minibatch.check(network, schedule)
         if len(minibatch) > BATCH_LIMIT:
             raise CapabilityError(f"A minibatch must have at most {BATCH_LIMIT} samples, not {len(minibatch)}")
+        if minibatch.initial is not None:
+            raise CapabilityError("A LUCIDAC begins every run from zero: leave out initial states")
         if schedule.temperature:
             raise CapabilityError(
                 f"A LUCIDAC has no source of noise: temperature must be 0, not {schedule.temperature:g}"

@@ -13,7 +13,23 @@ import typer
 
 from ... import __version__
 from ...substrate.errors import EquipoiseError
-from . import bench, build, devices, doctor, flash, health, report, sample, selftest, serve, serve_board, study, train
+from . import (
+    bench,
+    build,
+    devices,
+    doctor,
+    evaluate,
+    flash,
+    health,
+    importing,
+    report,
+    sample,
+    selftest,
+    serve,
+    serve_board,
+    study,
+    train,
+)
 from .options import settings
 
 __all__ = ["app", "main"]
@@ -45,10 +61,11 @@ def _about(
 
 
 for command in (
-    train.train, sample.sample, report.report, study.study, bench.bench, serve.serve, serve_board.serve_board,
-    devices.devices, doctor.doctor, health.health, build.build, flash.flash, selftest.selftest,
+    train.train, sample.sample, evaluate.evaluate, report.report, study.study, bench.bench, serve.serve,
+    serve_board.serve_board, devices.devices, doctor.doctor, health.health, build.build, flash.flash, selftest.selftest,
 ):  # fmt: skip
     app.command()(command)
+app.command("import")(importing.import_model)
 
 
 def main() -> None:

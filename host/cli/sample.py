@@ -13,17 +13,36 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["sample"]
+__all__ = ["SamplerName", "sample"]
+
+SamplerName = Annotated[
+    Literal["heun", "euler", "ddim", "ancestral", "langevin"],
+    typer.Option(
+        help="heun: two denoiser calls a step; euler, ddim, ancestral: one; langevin: four of two replicas, with the "
+        "device's own noise."
+    ),
+]
 
 
 def sample(
     run: RunPath,
     count: Annotated[int, typer.Option("-n", "--count", min=1, help="Number of samples.")] = 64,
-    sampler: Annotated[
-        Literal["heun", "euler"], typer.Option(help="heun: two denoiser calls a step; euler: one.")
-    ] = "heun",
+    sampler: SamplerName = "heun",
     steps: Annotated[int, typer.Option(min=1, help="Noise levels to go down.")] = 18,
     seed: Annotated[int, typer.Option(min=0, help="Of the noise to begin with.")] = 0,
+    label: Annotated[
+        int | None, typer.Option(min=0, help="Class of the samples, for a run trained with labels.", show_default="any")
+    ] = None,
+    guidance: Annotated[
+        float | None,
+        typer.Option(min=0, help="How much the class counts; above 1 exaggerates it.", show_default="1"),
+    ] = None,
+    warm: Annotated[
+        bool, typer.Option("--warm", help="Begin each call from the states of the one before (golden:, float:).")
+    ] = False,
+    free_steps: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="Relaxation steps of a call.", show_default="as in training")
+    ] = None,
     grid: Annotated[
         Path | None, typer.Option(metavar="FILE.png", help="Picture of the samples.", show_default="RUN/samples.png")
     ] = None,
@@ -41,41 +60,56 @@ def sample(
       equipoise sample runs/full -n 64 --grid digits.png
 
       equipoise sample runs/full -n 1000 --device golden: --sampler euler --steps 40 --save digits.npz
+
+      equipoise sample runs/labels --label 3 --guidance 2
+
+      equipoise sample runs/full --device golden: --warm --free-steps 20
     """
+    import numpy as np
+
     from ...substrate.errors import RunError
-    from ..checkpoint import load_checkpoint
+    from ..conditioning import check_label
     from ..data import load_data
     from ..devices import open_steady
     from ..images import save_grid
-    from ..run import Run
     from ..sampler import Sampler
     from ..sampler import sample as generate
     from .progress import bar
     from .train import recorded_device
+    from .trained import open_trained
 
-    trained = Run.open(run)
-    checkpoint, damaged = load_checkpoint(trained)
-    if checkpoint is None:
-        raise RunError(f"Run '{run}' has no checkpoint yet: train it first")
-    for message in damaged:
-        console.print(f"warning: {message}", style="yellow", markup=False)
+    if guidance is not None and label is None:
+        raise typer.BadParameter("needs a class to guide to: give --label too", param_hint="--guidance")
+    if grid is not None and grid.suffix != ".png":
+        raise RunError(f"Picture '{grid}' must be a .png file")
+    trained, checkpoint = open_trained(run)
+    if label is not None:
+        check_label(trained.config, label)
     data = load_data(trained.config.data)
     with open_steady(device or recorded_device(trained)) as opened, bar(console) as progress:
         opened.configure(trained.config.network)
         opened.write(checkpoint.average)
         task = progress.add_task("sample", total=None)
-        samples = data.original(
-            generate(
-                opened,
-                trained.config,
-                count,
-                data.train.shape[1],
-                steps=steps,
-                sampler=Sampler(sampler),
-                seed=seed,
-                progress=lambda done, total: progress.update(task, completed=done, total=total),
+        try:
+            samples = data.original(
+                generate(
+                    opened,
+                    trained.config,
+                    count,
+                    data.train.shape[1],
+                    steps=steps,
+                    sampler=Sampler(sampler),
+                    seed=seed,
+                    labels=None if label is None else np.full(count, label),
+                    guidance=1.0 if guidance is None else guidance,
+                    warm=warm,
+                    free_steps=free_steps,
+                    progress=lambda done, total: progress.update(task, completed=done, total=total),
+                )
             )
-        )
+        except KeyboardInterrupt:
+            console.print("Interrupted: no samples were written. Fewer (-n) or fewer --steps take less long.")
+            raise typer.Exit(130) from None
     picture = save_grid(grid or trained.path / "samples.png", samples)
     if save:
         _save(save, samples)

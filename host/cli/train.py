@@ -29,7 +29,8 @@ def train(
     recipe: Annotated[
         str | None,
         typer.Option(
-            help="digits-quick (minutes on sim:), digits (the full one) or points.", show_default=_DEFAULT_RECIPE
+            help="digits-quick (minutes on sim:), digits (full), digits-labels (told the class) or points.",
+            show_default=_DEFAULT_RECIPE,
         ),
     ] = None,
     data: Annotated[
@@ -39,10 +40,14 @@ def train(
     network: Annotated[
         Path | None, typer.Option(metavar="FILE.toml", help="Network.", show_default="the recipe's")
     ] = None,
+    start: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.safetensors", help="Parameters to begin with.", show_default="the recipe's"),
+    ] = None,
     device: Device = None,
     steps: Annotated[int | None, typer.Option(help="Optimiser steps.", show_default="the recipe's")] = None,
     batch: Annotated[int | None, typer.Option(help="Samples of a step.", show_default="the recipe's")] = None,
-    seed: Annotated[int | None, typer.Option(help="Of everything random.", show_default="0")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Of everything random.", show_default="0")] = None,
     beta: Annotated[
         str | None,
         typer.Option(help="Strength of the nudge; auto: measured on the device.", show_default="the recipe's"),
@@ -75,6 +80,8 @@ def train(
 
       equipoise train --recipe points --data swiss-roll --device float: --steps 500
 
+      equipoise train --network mine/network.toml --start mine/start.safetensors
+
       equipoise train --resume runs/full
     """
     from ..devices import open_steady
@@ -83,7 +90,10 @@ def train(
     from ..trainer import train as run_training
     from .progress import TrainingProgress
 
-    settings = {"steps": steps, "batch": batch, "seed": seed, "beta": _beta(beta), "estimator": estimator}
+    settings: dict[str, Any] = {
+        "steps": steps, "batch": batch, "seed": seed, "beta": _beta(beta), "estimator": estimator,
+        "start": None if start is None else str(start),
+    }  # fmt: skip
     if resume is not None:
         given = {"recipe": recipe, "data": data, "network": network, "out": out, **settings}
         if wrong := [f"--{name}" for name, value in given.items() if value is not None]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from ..plots import draw, embed
 from .figures import Picture
 
-__all__ = ["denoising", "generated"]
+__all__ = ["denoising", "generated", "tiled"]
 
 Array = NDArray[np.float64]
 
@@ -44,7 +44,7 @@ def generated(samples: Array, clean: Array | None) -> Picture | None:
     note = "Made from noise alone by the denoiser on the device (EDM Heun sampler)."
     if samples.ndim == 3:
         rows = [samples[begin : begin + _GENERATED] for begin in range(0, len(samples), _GENERATED)]
-        source = _tiled([("", row) for row in rows], _GENERATED, samples if clean is None else clean)
+        source = tiled([("", row) for row in rows], _GENERATED, samples if clean is None else clean)
         return Picture("Generated samples", note, source, wide=True)
     if _is_points(samples):
         panels = [("generated", samples)] if clean is None else [("generated", samples), ("held-out data", clean)]
@@ -65,7 +65,7 @@ def _denoised_images(images: dict[str, Array]) -> Picture:
         rows.append((f"noisy, sigma {sigma:g}", images["noisy"][number]))
         rows.append(("denoised", images["denoised"][number]))
     note = "Held-out images. Grey values outside the range of clean images are shown at its ends."
-    return Picture("Noisy, denoised and clean", note, _tiled(rows, _COLUMNS, clean), wide=True)
+    return Picture("Noisy, denoised and clean", note, tiled(rows, _COLUMNS, clean), wide=True)
 
 
 def _denoised_points(images: dict[str, Array]) -> Picture:
@@ -88,7 +88,7 @@ def _is_points(samples: Array) -> bool:
     return samples.ndim == 2 and samples.shape[1] == 2
 
 
-def _tiled(rows: Sequence[tuple[str, Array]], columns: int, scale: Array) -> str:
+def tiled(rows: Sequence[tuple[str, Array]], columns: int, scale: Array) -> str:
     """Rows of images (at most columns, h, w) with their labels, in grey from the least to the greatest of ``scale``.
 
     All are drawn as one image, which is far quicker than axes for each.

@@ -15,6 +15,7 @@ from ..run import Run
 from ..templates import template
 from . import figures, pictures
 from .figures import Picture
+from .quality import quality_pictures, quality_tables, read_quality
 
 __all__ = ["write_report"]
 
@@ -50,6 +51,8 @@ def write_report(run: Run) -> Path:
         resumed=[record["step"] for record in by_kind.get("resumed", [])],
         curves=_curves(run.config, steps, evaluations, baselines),
         pictures=_pictures(run),
+        quality=quality_tables(read_quality(run)),
+        quality_pictures=list(quality_pictures(run).values()),
         health=_health(steps),
         speed=_speed(run.config, steps),
         timing=figures.timing(_seconds(steps)) if steps else None,
@@ -161,7 +164,9 @@ def _speed(config: TrainConfig, steps: Records) -> list[tuple[str, str]]:
 def _settings(config: TrainConfig) -> list[tuple[str, str]]:
     """Everything that decides the result, but the network, which has a place of its own."""
     values = config.to_json() | {"estimator": config.estimator.value}
-    return _rows({item.name: values[item.name] for item in fields(config) if item.name != "network"})
+    return _rows(
+        {item.name: values[item.name] for item in fields(config) if item.name in values and item.name != "network"}
+    )
 
 
 def _rows(values: dict[str, Any], prefix: str = "") -> list[tuple[str, str]]:

@@ -30,7 +30,7 @@ from .statistics import Interval, mean
 from .study import Claim, Findings, Setting, Study, Verdict
 from .style import LINES, WIDE, draw, label
 
-__all__ = ["STUDY", "Instructed"]
+__all__ = ["STUDY", "Instructed", "by_backprop"]
 
 Array = NDArray[np.float64]
 Gradient = Callable[[Network, Parameters, Minibatch, Schedule], Parameters]
@@ -111,7 +111,8 @@ def _by_oracle(network: Network, parameters: Parameters, minibatch: Minibatch, s
     return oracle(network, parameters, minibatch, model.states()["free"])
 
 
-def _by_backprop(network: Network, parameters: Parameters, minibatch: Minibatch, schedule: Schedule) -> Parameters:
+def by_backprop(network: Network, parameters: Parameters, minibatch: Minibatch, schedule: Schedule) -> Parameters:
+    """The gradient of the free phase, unrolled."""
     return backprop(network, parameters, minibatch, schedule.free_steps)
 
 
@@ -140,7 +141,7 @@ def _config(reduced: bool, folder: Path, seed: int, estimator: Estimator) -> Tra
 def _train(device: Substrate, method: str, reduced: bool, seed: int) -> dict[str, Any]:
     """Train one network, in a folder that is thrown away; errors on held-out data and the losses."""
     estimator = Estimator.ONE_SIDED if method == ONE_SIDED else Estimator.SYMMETRIC
-    gradients: dict[str, Gradient] = {ORACLE: _by_oracle, BACKPROP: _by_backprop}
+    gradients: dict[str, Gradient] = {ORACLE: _by_oracle, BACKPROP: by_backprop}
     used = Instructed(device, gradients[method]) if method in gradients else device
     with TemporaryDirectory(prefix="equipoise-") as folder:
         config = _config(reduced, Path(folder), seed, estimator)

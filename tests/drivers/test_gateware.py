@@ -1,5 +1,7 @@
 """The gateware driver on a peer that runs minibatches from tables and memories, against the golden model."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -349,3 +351,10 @@ def test_a_run_that_is_not_ours_or_not_done_is_told():
         )
         device.write(parameters)
         device.run(minibatch, SHORT)
+
+
+def test_initial_states_are_refused():
+    device, _, _, _, minibatch = ready()
+    assert not device.identity.warm_start
+    with pytest.raises(CapabilityError, match=r"^wire: begins every run from zero: leave out initial states$"):
+        device.run(replace(minibatch, initial=np.zeros((5, SMALL.neurons))), SHORT)

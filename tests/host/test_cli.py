@@ -125,7 +125,8 @@ def test_resume_goes_on_with_what_was_configured(call):
         ),
         (
             ["train", "--recipe", "faces", "--device", "golden:"],
-            "equipoise: Recipe 'faces' is not known; choose from digits-quick, digits, points, points-small\n",
+            "equipoise: Recipe 'faces' is not known; "
+            "choose from digits-quick, digits, digits-labels, points, points-small\n",
         ),
         (["train", "--data", "no.npy"], "equipoise: File 'no.npy' does not exist\n"),
         (["train", "--resume", "no"], "equipoise: 'no' is not a run directory: it has no config.json\n"),
@@ -175,7 +176,9 @@ def test_debug_shows_the_traceback(tmp_path):
     assert done.stderr.endswith("RunError: 'no' is not a run directory: it has no config.json\n")
 
 
-@pytest.mark.parametrize("command", ["train", "sample", "report", "study", "bench", "serve", "devices", "doctor"])
+@pytest.mark.parametrize(
+    "command", ["train", "sample", "evaluate", "import", "report", "study", "bench", "serve", "devices", "doctor"]
+)
 def test_help_shows_examples(call, command):
     code, out, _ = call(command, "--help")
     assert code == 0
@@ -217,6 +220,60 @@ def test_samples(train, call, tmp_path):
     assert np.array_equal(np.load("b.npz")["samples"], first)
     call(*arguments, "--seed", 1)
     assert not np.array_equal(np.load("b.npz")["samples"], first)
+
+
+def test_samples_warm_and_of_fewer_steps(train, call):
+    assert train("--out", "a")[0] == 0
+    arguments = ("sample", "a", "-n", 3, "--steps", 3, "--save", "b.npz")
+    drawn = []
+    for options in ((), ("--warm",), ("--free-steps", 3), ("--sampler", "langevin"), ("--sampler", "ancestral")):
+        assert call(*arguments, *options)[0] == 0
+        drawn.append(np.load("b.npz")["samples"])
+    assert len({each.tobytes() for each in drawn}) == 5
+    assert np.allclose(drawn[0], drawn[1], atol=0.1)
+
+
+def test_samples_of_a_run_that_has_not_begun(train, call, monkeypatch):
+    def interrupt(self, record):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(TrainingProgress, "evaluation", interrupt)
+    assert train("--out", "a")[0] == 130
+    code, _, err = call("sample", "a", "-n", 1, "--steps", 1)
+    assert (code, err) == (0, "warning: 'a' has not been trained yet: this is what it starts from\n")
+
+
+def test_ctrl_c_while_sampling_says_what_is_left(train, call, monkeypatch):
+    from equipoise.host import sampler
+
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    assert train("--out", "a")[0] == 0
+    monkeypatch.setattr(sampler, "_flow", interrupt)
+    code, out, err = call("sample", "a", "-n", 1)
+    assert (code, out) == (130, "")
+    assert err == "Interrupted: no samples were written. Fewer (-n) or fewer --steps take less long.\n"
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "message"),
+    [
+        (("--grid", "a.jpg"), 1, "Picture 'a.jpg' must be a .png file"),
+        (("--label", 3), 1, "label 3 cannot be asked for: this run was trained without labels"),
+        (("--guidance", 2), 2, "needs a class to guide to"),
+        (("--seed", -1), 2, "Invalid value for '--seed'"),
+    ],
+)
+def test_sample_refuses(train, call, options, code, message):
+    assert train("--out", "a")[0] == 0
+    found, _, err = call("sample", "a", "-n", 1, "--steps", 1, *options)
+    assert (found, message in err) == (code, True)
+
+
+def test_seeds_are_the_same_for_all_commands(train):
+    code, _, err = train("--seed", -1)
+    assert code == 2 and "Invalid value for '--seed'" in err
 
 
 def test_samples_that_cannot_be_saved(train, call):
