@@ -115,7 +115,7 @@ BOARDS: dict[str, Board] = {
             usb=(0x0403, 0x6010),
             loader=("--board", "ice40_generic"),
             volatile=False,
-            buffer=1536,
+            buffer=2049,  # a power of two in block RAM, and one in its register
         ),
     )
 }  # fmt: skip

@@ -117,16 +117,11 @@ class SpaceAccess(wiring.Component):
     read: Out(1)
     read_data: In(32)
 
-    def elaborate(self, platform: object) -> Module:
-        m = Module()
-        source, sink = self.source, self.sink
-        last_byte = Mux(self.wide, 3, 1)
-
-        # The walk.
+    def _walk(self, m: Module) -> tuple[Signal, Signal]:
+        """The walk, by a ``step`` that is to be driven, over words of which the ``last`` is told."""
         left = Signal(16)  # rows
-        step = Signal()
+        step, last = Signal(), Signal()
         last_of_row = self.word + 1 == self.across
-        last = Signal()
         m.d.comb += last.eq(last_of_row & (left == 1))
         with m.If(self.start):
             m.d.sync += [self.busy.eq(1), self.row.eq(self.first_row), self.word.eq(0), left.eq(self.count)]
@@ -134,6 +129,13 @@ class SpaceAccess(wiring.Component):
             m.d.sync += [self.busy.eq(~last), self.word.eq(self.word + 1)]
             with m.If(last_of_row):
                 m.d.sync += [self.row.eq(self.row + 1), self.word.eq(0), left.eq(left - 1)]
+        return step, last
+
+    def elaborate(self, platform: object) -> Module:
+        m = Module()
+        source, sink = self.source, self.sink
+        last_byte = Mux(self.wide, 3, 1)
+        step, last = self._walk(m)
 
         # Write: a word is complete with its last byte, is written in the next cycle, and then stepped over.
         index = Signal(2)

@@ -5,7 +5,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.fifo import SyncFIFO, SyncFIFOBuffered
 from amaranth.lib.wiring import In, Out
 
-__all__ = ["CobsDecoder", "CobsEncoder", "DecodedByte", "FrameByte"]
+__all__ = ["BLOCK", "CobsDecoder", "CobsEncoder", "DecodedByte", "FrameByte"]
 
 FrameByte = data.StructLayout({"data": 8, "last": 1})
 """A byte of a frame; ``last`` marks its last one."""
@@ -16,7 +16,7 @@ DecodedByte = data.StructLayout({"data": 8, "end": 1, "error": 1})
 _Block = data.StructLayout({"code": 8, "end": 1})
 """A closed block: its code, and whether it ends the frame."""
 
-_BLOCK = 254
+BLOCK = 254
 """Most bytes in a block; a block of so many stands for no zero after them."""
 
 
@@ -64,7 +64,7 @@ class CobsDecoder(wiring.Component):
                     plain.p.error.eq(0),
                     started.eq(1),
                     left.eq(byte - 1),
-                    full.eq(byte == _BLOCK + 1),
+                    full.eq(byte == BLOCK + 1),
                 ]
             with m.Else():
                 m.d.sync += [
@@ -98,7 +98,7 @@ class CobsEncoder(wiring.Component):
         m = Module()
         plain, encoded = self.plain, self.encoded
         # Room for two blocks: only whole ones go out, so that less would halve the speed.
-        m.submodules.bytes = kept = SyncFIFOBuffered(width=8, depth=2 * (_BLOCK + 2))
+        m.submodules.bytes = kept = SyncFIFOBuffered(width=8, depth=2 * (BLOCK + 2))
         m.submodules.blocks = blocks = SyncFIFO(width=_Block.size, depth=4)
 
         # In: nonzero bytes are kept; a zero, a full block, or the end of the frame closes a block.
@@ -106,7 +106,7 @@ class CobsEncoder(wiring.Component):
         final_zero = Signal()  # the frame ended with a zero: the empty block after it is still to come
         closed = data.View(_Block, blocks.w_data)
         zero = plain.p.data == 0
-        closes = zero | plain.p.last | (run == _BLOCK - 1)
+        closes = zero | plain.p.last | (run == BLOCK - 1)
         take = plain.valid & plain.ready
         room = Signal()  # by levels of a cycle ago, since which either may have grown by one
         m.d.sync += room.eq((kept.level < kept.depth - 1) & (blocks.level < blocks.depth - 1))

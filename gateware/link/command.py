@@ -21,6 +21,7 @@ from ..hostport import HostPort
 from .access import SpaceAccess, SpaceTable
 from .cobs import FrameByte
 from .framing import Answer, Request
+from .small import SmallSpaceAccess
 
 __all__ = ["CommandProcessor"]
 
@@ -80,7 +81,7 @@ class CommandProcessor(wiring.Component):
     def elaborate(self, platform: object) -> Module:
         m = Module()
         m.submodules.table = table = SpaceTable(self._hello.geometry)
-        m.submodules.access = access = SpaceAccess()
+        m.submodules.access = access = SmallSpaceAccess() if self._hello.geometry.compact else SpaceAccess()
         port, payload = self.port, self.payload
         header, length = self.request.p.header, self.request.p.length
 

@@ -9,7 +9,7 @@ from amaranth.lib.wiring import In, Out
 from ...substrate.protocol import HEADER, MAX_PAYLOAD
 from .cobs import DecodedByte, FrameByte
 
-__all__ = ["Answer", "FrameHeader", "FrameReceiver", "FrameSender", "Request"]
+__all__ = ["Answer", "Checksum", "FrameHeader", "FrameReceiver", "FrameSender", "Request"]
 
 FrameHeader = data.StructLayout({"version": 8, "operation": 8, "sequence": 16, "status": 8})
 """The header of a frame, as ``HEADER`` packs it."""
@@ -20,10 +20,23 @@ Request = data.StructLayout({"header": FrameHeader, "length": range(MAX_PAYLOAD 
 Answer = data.StructLayout({"header": FrameHeader, "empty": 1})
 """A frame to send: its header, and whether it is without a payload."""
 
+Checksum = wiring.Signature(
+    {"start": Out(1), "data": Out(8), "valid": Out(1), "crc": In(32), "match_detected": In(1)},
+)
+"""Use of a processor of :mod:`amaranth.lib.crc`, whose names these are, that others use too."""
+
 _CRC_BYTES = 4
 _OVERHEAD = HEADER.size + _CRC_BYTES
 _ADDRESS = (MAX_PAYLOAD - 1).bit_length()
 """Bits that number the bytes of a payload; MAX_PAYLOAD is a power of two."""
+
+
+def _checksum(m: Module, component, *, shared: bool):
+    """The checksum of a component: its own, or its part in a shared one."""
+    if shared:
+        return component.checksum
+    m.submodules.crc = crc = CRC32_ETHERNET(data_width=8).create()
+    return crc
 
 
 class FrameReceiver(wiring.Component):
@@ -35,12 +48,14 @@ class FrameReceiver(wiring.Component):
     Parameters
     ----------
     single
-        Whether to have room for one frame only, not two.
+        Whether to have room for one frame only, not two, and to share the checksum with the sender.
 
     Attributes
     ----------
     plain
         What the COBS decoder found.
+    checksum
+        The checksum, if it is shared; not in use while a frame is handed over.
     request
         A good frame; to take it is to be done with it.
     payload
@@ -53,21 +68,24 @@ class FrameReceiver(wiring.Component):
         Frames dropped for COBS, or for being too short or too long.
     """
 
-    plain: In(stream.Signature(DecodedByte))
-    request: Out(stream.Signature(Request))
-    payload: Out(stream.Signature(8))
-    frames: Out(32)
-    crc_errors: Out(32)
-    framing_errors: Out(32)
-
     def __init__(self, *, single: bool = False) -> None:
         self._single = single
-        super().__init__()
+        super().__init__(
+            {
+                "plain": In(stream.Signature(DecodedByte)),
+                "request": Out(stream.Signature(Request)),
+                "payload": Out(stream.Signature(8)),
+                "frames": Out(32),
+                "crc_errors": Out(32),
+                "framing_errors": Out(32),
+                **({"checksum": Out(Checksum)} if single else {}),
+            }
+        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         plain, request, payload = self.plain, self.request, self.payload
-        m.submodules.crc = crc = CRC32_ETHERNET(data_width=8).create()
+        crc = _checksum(m, self, shared=self._single)
         m.submodules.buffer = buffer = Memory(shape=8, depth=(1 if self._single else 2) * MAX_PAYLOAD, init=[])
         write, read = buffer.write_port(), buffer.read_port()
         bank = Signal()  # the half of the buffer that is being filled; the frame handed over is in the other
@@ -137,6 +155,11 @@ class FrameReceiver(wiring.Component):
 class FrameSender(wiring.Component):
     """Makes frames of a header and a payload of any length: a byte a cycle, and one cycle between payload and CRC.
 
+    Parameters
+    ----------
+    single
+        Whether to share the checksum with the receiver.
+
     Attributes
     ----------
     answer
@@ -145,16 +168,28 @@ class FrameSender(wiring.Component):
         Its payload, unless ``answer`` says that there is none.
     plain
         Frames, for the COBS encoder.
+    busy
+        Within a frame, after its first byte.
+    checksum
+        The checksum, if it is shared; in use while ``busy``.
     """
 
-    answer: In(stream.Signature(Answer))
-    payload: In(stream.Signature(FrameByte))
-    plain: Out(stream.Signature(FrameByte))
+    def __init__(self, *, single: bool = False) -> None:
+        self._single = single
+        super().__init__(
+            {
+                "answer": In(stream.Signature(Answer)),
+                "payload": In(stream.Signature(FrameByte)),
+                "plain": Out(stream.Signature(FrameByte)),
+                "busy": Out(1),
+                **({"checksum": Out(Checksum)} if single else {}),
+            }
+        )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         answer, payload, plain = self.answer, self.payload, self.plain
-        m.submodules.crc = crc = CRC32_ETHERNET(data_width=8).create()
+        crc = _checksum(m, self, shared=self._single)
         sent = plain.valid & plain.ready
         # The CRC follows a byte behind.
         covered = Signal()
@@ -166,6 +201,7 @@ class FrameSender(wiring.Component):
         m.d.comb += [crc.data.eq(crc_data), crc.valid.eq(crc_valid), crc.start.eq(crc_start)]
 
         index = Signal(range(max(HEADER.size, _CRC_BYTES)))
+        m.d.comb += self.busy.eq(1)
         with m.FSM():
             with m.State("HEADER"):
                 last = index == HEADER.size - 1
@@ -174,6 +210,7 @@ class FrameSender(wiring.Component):
                     plain.p.data.eq(answer.p.header.as_value().word_select(index, 8)),
                     answer.ready.eq(plain.ready & last),
                     covered.eq(1),
+                    self.busy.eq(index != 0),
                 ]
                 with m.If(sent):
                     m.d.sync += index.eq(Mux(last, 0, index + 1))

@@ -1,7 +1,8 @@
 """Link: everything between the bytes of a wire and the host port."""
 
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import stream, wiring
+from amaranth.lib.crc.catalog import CRC32_ETHERNET
 from amaranth.lib.fifo import SyncFIFO, SyncFIFOBuffered
 from amaranth.lib.wiring import In, Out, connect, flipped
 
@@ -10,6 +11,7 @@ from ..hostport import HostPort
 from .cobs import CobsDecoder, CobsEncoder, FrameByte
 from .command import CommandProcessor
 from .framing import FrameReceiver, FrameSender
+from .small import SmallCobsEncoder
 
 __all__ = ["LONGEST_REQUEST", "Link"]
 
@@ -64,8 +66,8 @@ class Link(wiring.Component):
         compact = bool(self._hello.geometry.compact)
         m.submodules.receiver = receiver = FrameReceiver(single=compact)
         m.submodules.processor = processor = CommandProcessor(self._hello)
-        m.submodules.sender = sender = FrameSender()
-        m.submodules.encoder = encoder = CobsEncoder()
+        m.submodules.sender = sender = FrameSender(single=compact)
+        m.submodules.encoder = encoder = SmallCobsEncoder() if compact else CobsEncoder()
         connect(m, flipped(self.rx), buffer.w_stream)
         # The memory is too slow for what the decoder does with its bytes.
         m.d.comb += buffer.r_stream.ready.eq(~decoder.encoded.valid | decoder.encoded.ready)
@@ -74,7 +76,10 @@ class Link(wiring.Component):
         with m.If(buffer.r_stream.ready):
             m.d.sync += [encoded.eq(buffer.r_stream.payload), encoded_valid.eq(buffer.r_stream.valid)]
         m.d.comb += [decoder.encoded.payload.eq(encoded), decoder.encoded.valid.eq(encoded_valid)]
-        connect(m, decoder.plain, receiver.plain)
+        if compact:
+            self._share_checksum(m, decoder, receiver, sender)
+        else:
+            connect(m, decoder.plain, receiver.plain)
         connect(m, receiver.request, processor.request)
         connect(m, receiver.payload, processor.payload)
         connect(m, processor.answer, sender.answer)
@@ -94,6 +99,22 @@ class Link(wiring.Component):
             self.replays.eq(processor.replays),
         ]
         return m
+
+    @staticmethod
+    def _share_checksum(m: Module, decoder, receiver, sender) -> None:
+        """One checksum for both directions: nothing is received while a frame is sent."""
+        m.submodules.crc = crc = CRC32_ETHERNET(data_width=8).create()
+        received, sent = receiver.checksum, sender.checksum
+        m.d.comb += [
+            receiver.plain.payload.eq(decoder.plain.payload),
+            receiver.plain.valid.eq(decoder.plain.valid & ~sender.busy),
+            decoder.plain.ready.eq(receiver.plain.ready & ~sender.busy),
+            crc.start.eq(received.start | sent.start),
+            crc.valid.eq(received.valid | sent.valid),
+            crc.data.eq(Mux(sent.valid, sent.data, received.data)),
+        ]
+        for user in (received, sent):
+            m.d.comb += [user.crc.eq(crc.crc), user.match_detected.eq(crc.match_detected)]
 
     @staticmethod
     def _decouple(m: Module, name: str, source, sink) -> None:

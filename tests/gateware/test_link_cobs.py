@@ -9,6 +9,7 @@ import pytest
 from cobs import cobs
 
 from equipoise.gateware.link.cobs import CobsDecoder, CobsEncoder
+from equipoise.gateware.link.small import SmallCobsEncoder
 
 from .streams import Pauses, bursts, never, receive, seldom, send, simulate
 
@@ -24,12 +25,14 @@ class EncoderBench:
         From the first byte in to the last byte out.
     """
 
-    def __init__(self, idle: Pauses = never, back_pressure: Pauses = never) -> None:
-        self.idle, self.back_pressure = idle, back_pressure
+    def __init__(
+        self, idle: Pauses = never, back_pressure: Pauses = never, encoder: type[CobsEncoder] = CobsEncoder
+    ) -> None:
+        self.idle, self.back_pressure, self.encoder = idle, back_pressure, encoder
         self.cycles = 0
 
     def run(self, frames: Sequence[bytes]) -> bytes:
-        dut = CobsEncoder()
+        dut = self.encoder()
         out = bytearray()
         marked = [
             {"data": byte, "last": index == len(frame) - 1} for frame in frames for index, byte in enumerate(frame)
@@ -111,11 +114,12 @@ def reference_decode(data: bytes) -> list[bytes | None]:
     return frames
 
 
+@pytest.mark.parametrize("encoder", [CobsEncoder, SmallCobsEncoder])
 @pytest.mark.parametrize(("idle", "back_pressure"), PAUSES)
-def test_encoder(idle: Pauses, back_pressure: Pauses) -> None:
+def test_encoder(idle: Pauses, back_pressure: Pauses, encoder: type[CobsEncoder]) -> None:
     frames = frames_of_all_kinds(1)
     expected = b"".join(cobs.encode(frame) + b"\0" for frame in frames)
-    assert EncoderBench(idle, back_pressure).run(frames) == expected
+    assert EncoderBench(idle, back_pressure, encoder).run(frames) == expected
 
 
 @pytest.mark.parametrize(("idle", "back_pressure"), PAUSES)
