@@ -19,7 +19,7 @@ from .neuron import NeuronUnit, force_bits, force_stage, neuron_pause, sum_radic
 from .passes import Beat, Phase
 from .registers import Registers
 from .samples import SampleBuffer
-from .sequencer import Sequencer
+from .sequencer import DRAIN_BUS, Sequencer
 from .walker import Walker
 
 __all__ = ["Core"]
@@ -124,14 +124,21 @@ class Core(wiring.Component):
         """The beat at each stage, delayed once for everybody.
 
         A pass drains only as far as the last stage that it uses: what is behind that stage must not be
-        taken for beats of the next pass.
+        taken for beats of the next pass. In a compact device, what is not asked for at later stages while beats follow
+        one another is taken from the first: by then the walker rests.
         """
-        beats = [walker.beat]
+        first = walker.beat
+        beats = [first]
         for number in range(1, force_stage(self._geometry.lanes) + 4):
             later = Signal(Beat(self._geometry), name=f"beat_{number}")
             m.d.sync += later.eq(beats[-1])
             with m.If(walker.done | abandon):
                 m.d.sync += later.valid.eq(0)
+            if self._geometry.compact:
+                delayed, later = later, Signal(Beat(self._geometry), name=f"held_beat_{number}")
+                m.d.comb += later.eq(delayed)
+                for name in ("neuron", "row", "output", *(["group"] if number > DRAIN_BUS else [])):
+                    m.d.comb += later[name].eq(first[name])
             beats.append(later)
         return beats
 

@@ -59,12 +59,15 @@ def order_bits(order: Order) -> dict[str, bool]:
 class Walker(wiring.Component):
     """Streams one beat a cycle; a module or end that is passed over costs a cycle.
 
+    With a pause, it streams so only what projects and what drives; in other passes but for force it rests after each
+    beat.
+
     Parameters
     ----------
     geometry
         Sizes of the tables.
     pause
-        Cycles to wait after the last end of a neuron, in the order :attr:`.passes.Order.NEURONS_ENDS`.
+        Cycles to rest after a beat; in the order :attr:`.passes.Order.NEURONS_ENDS`, after the last end of a neuron.
 
     Attributes
     ----------
@@ -177,7 +180,7 @@ class Walker(wiring.Component):
                     m.d.sync += end.eq(Mux(last_end, 0, end + 1))
                     m.d.comb += place_then.eq(Mux(last_end, entry.first_end, place + 1))
                     with m.If(last_end):
-                        m.d.sync += [index.eq(index + 1), rest.eq(self._pause)]
+                        m.d.sync += index.eq(index + 1)
                 with m.Else():
                     m.d.sync += index.eq(Mux(last_index, 0, index + 1))
                     with m.If(last_index):
@@ -187,11 +190,16 @@ class Walker(wiring.Component):
                 enter()
                 m.d.comb += module_then.eq(next_module + 1)
                 m.d.comb += finish.eq(next_module == self.modules)
+            if self._pause:
+                # Only contrasts walk clamped and free modules.
+                alone = linear | command.one_end | (command.clamped & command.free)
+                with m.If(emit & (alone | (neuron_major & last_end))):
+                    m.d.sync += rest.eq(self._pause)
             with m.If(finish):
                 m.d.sync += [draining.eq(1), rest.eq(0)]
 
         m.d.sync += self.beat.valid.eq(emit)
-        # Between beats, what they carry does not matter; but in the pause after a neuron it is held.
+        # Between beats, what they carry does not matter; but in a pause it is held.
         fields = [
             self.beat.first.eq(Mux(neuron_major, end == 0, index == 0)),
             self.beat.last.eq(Mux(neuron_major, last_end, last_index)),
