@@ -38,8 +38,8 @@ class Geometry:
     output_words
         Words of the output buffer; a sample takes one for each output neuron.
     compact
-        1 for the variant that fits small FPGAs: number formats ``COMPACT``, no thermal noise, and a pause after each
-        neuron that moves, in which it needs no pipeline registers. 0 or 1.
+        1 for the variant that fits small FPGAs: number formats ``COMPACT``, no thermal noise, and pauses, in which
+        it needs no pipeline registers. 0 or 1.
 
     Raises
     ------

@@ -100,7 +100,7 @@ BOARDS: dict[str, Board] = {
         _colorlight("i9", "45F", 0x41112043, MIDDLE_ECP5),
         Board(
             name="icebreaker",
-            summary="1BitSquared iCEBreaker with iCE40UP5K",
+            summary="1BitSquared iCEBreaker with iCE40UP5K, compact",
             platform=_icebreaker,
             family="ice40",
             part="iCE40UP5K",

@@ -61,7 +61,10 @@ writes, and only between runs. It has no small ones: the registers that yosys wo
 
 _OPTIONS = {
     "ecp5": {"nextpnr_opts": "--seed 1 --router router2 --timing-allow-fail --report report.json"},
-    "ice40": {"synth_opts": "-dsp -spram", "nextpnr_opts": "--seed 1 --timing-allow-fail --report report.json"},
+    "ice40": {
+        "synth_opts": "-dsp -spram",
+        "nextpnr_opts": "--seed 1 --router router2 --timing-allow-fail --report report.json",
+    },
 }
 
 

@@ -5,11 +5,13 @@ Both get the same frames: good ones and malformed ones, repeated, early and dama
 
 import random
 import socket
+from dataclasses import replace
 
 import pytest
 
 from equipoise.drivers.framing import Decoder, Frame, encode_frame
 from equipoise.sim.board import SimulatedBoard
+from equipoise.sim.build import BoardBuild, build_board
 from equipoise.substrate.protocol import (
     MAX_PAYLOAD,
     READ_REQUEST,
@@ -106,13 +108,23 @@ def answers(connection: socket.socket, wire: list[bytes], count: int) -> list[Fr
 
 @pytest.mark.parametrize("seed", range(6))
 def test_answers_are_those_of_the_page(board_build, seed) -> None:
-    wire = conversation(seed, 150)
-    with SimulatedBoard(board_build) as board:
+    check(board_build, seed)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_compact_device_answers_alike(seed) -> None:
+    check(build_board(replace(SMALL, compact=1)), seed)
+
+
+def check(build: BoardBuild, seed: int) -> None:
+    """Tell a board and the page's device the same, and compare what they answer."""
+    wire, geometry = conversation(seed, 150), build.geometry
+    with SimulatedBoard(build) as board:
         board.connection.sendall(encode_frame(Operation.HELLO, 7, b"look"))
         greeting = Decoder().feed(board.connection.recv(4096))[0].payload
         hello = Hello.unpack(greeting)
-        assert hello.geometry == SMALL
-        peer = MemoryDevice(SMALL, buffer=hello.buffer)
+        assert hello.geometry == geometry
+        peer = MemoryDevice(geometry, buffer=hello.buffer)
         peer.greeting = greeting
         peer.take(encode_frame(Operation.HELLO, 7, b"look"))
         expected = Decoder().feed(b"".join(peer.take(frame) for frame in wire))
