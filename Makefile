@@ -1,6 +1,6 @@
 # make train   sets everything up, then trains on the simulated gateware
 # make test    sets everything up, then runs all tests
-# make bitstreams   sets everything up, then builds a small bitstream from scratch; fails if its timing is not met
+# make bitstreams   sets everything up, then builds a bitstream of each FPGA family; fails if its timing is not met
 
 PYTHON ?= python3
 VENV := .venv
@@ -22,6 +22,7 @@ test: $(READY)
 
 bitstreams: $(READY)
 	$(BIN)/equipoise build ulx3s-25f --geometry lanes=2,contexts=1
+	$(BIN)/equipoise build icebreaker
 
 # Proofs (docs/formal.md), and netlists of both FPGA families against the golden model (docs/gatelevel.md).
 formal: $(READY)
