@@ -123,7 +123,7 @@ class _Tables:
             codes.effective_temperature, register("seed_low") | register("seed_high") << 32,
         )  # fmt: skip
         nudged = target if self.mode is not Mode.FREE else None
-        return Model(network, self._codes(), self.formats).run(clamped, words[:, 0], nudged, schedule, codes)
+        return Model(network, self._codes(), self.formats).run(clamped, words[:, 0], nudged, None, schedule, codes)
 
     def leave(self, run: GoldenRun) -> None:
         """Leave results where the host reads them."""

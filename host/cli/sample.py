@@ -108,7 +108,9 @@ def sample(
                 )
             )
         except KeyboardInterrupt:
-            console.print("Interrupted: no samples were written. Fewer (-n) or fewer --steps take less long.")
+            console.print(
+                "Interrupted: no samples were written. Fewer (-n) or fewer --steps take less long.", soft_wrap=True
+            )
             raise typer.Exit(130) from None
     picture = save_grid(grid or trained.path / "samples.png", samples)
     if save:
