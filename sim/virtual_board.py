@@ -32,6 +32,9 @@ REFERENCE_UNCERTAINTY = 20e-6
 OFFSET_SHARE = 0.1
 """Standard deviation of an offset in volts, for a mismatch of 1: a mismatch of 3 % comes with offsets of 3 mV."""
 
+VOLTAGE_SHARE = 0.1
+"""Standard deviation of the gain of what makes a voltage, for a mismatch of 1: no current or product is in it."""
+
 READ_NOISE = 0.3e-3
 """Of one reading (V)."""
 
@@ -125,7 +128,7 @@ class Imperfections:
 
     @classmethod
     def draw(cls, neurons: int, channels: int, mismatch: float, seed: int) -> Imperfections:
-        """Draw a board: factors with standard deviation ``mismatch``, offsets with a tenth of it in volts."""
+        """Draw a board: most factors with standard deviation ``mismatch``, offsets with a tenth of it in volts."""
         rng = np.random.default_rng([seed, 0])
         drawn = {}
         for part in fields(cls):
@@ -138,6 +141,8 @@ class Imperfections:
                 drawn[name] = OFFSET_SHARE * deviation
             elif name == "read_bow":
                 drawn[name] = deviation / 3
+            elif name in {"target_gain", "clamp_gain"}:
+                drawn[name] = 1 + VOLTAGE_SHARE * deviation
             elif name in {"before", "after"}:
                 drawn[name] = 0.1 * np.abs(deviation)
             else:
