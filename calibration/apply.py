@@ -129,7 +129,7 @@ class Calibrated(Correction):
         for _ in range(BALANCE):
             of_side = _mean(ratio - scale[:, None], weight)
             scale = _mean((ratio - of_side).T, weight.T)
-        return scale - scale[~wanted.clamped].mean() if not wanted.clamped.all() else scale
+        return np.asarray(scale - scale[~wanted.clamped].mean()) if not wanted.clamped.all() else scale
 
 
 def _mean(values: Array, weight: Array) -> Array:

@@ -246,4 +246,3 @@ def _fit_network(plan: Plan, measured: Measured, expected: Array, base: Model) -
     residual = np.zeros(measured.volts.shape)
     residual[numbers] = missed * expected
     return terms.model(x), terms.model(spread), residual, chi
-

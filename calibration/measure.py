@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,6 +47,8 @@ class Measured:
         Mask (V, N): neither overloaded, nor unsettled, nor without two readings that agree.
     temperature
         (V,) in degrees Celsius; not a number where the board has no sensor.
+    unsettled
+        How far (N,) states typically move when a phase is run on once it has settled, in volts.
     repeated
         Number of vectors that were measured again.
     """
@@ -55,6 +57,7 @@ class Measured:
     spread: Array
     valid: NDArray[np.bool_]
     temperature: Array
+    unsettled: Array
     repeated: int
 
 
@@ -100,8 +103,7 @@ def remeasure(board: AnalogBoard, plan: Plan, journal: Journal, numbers: list[in
     """Measure vectors again that a fit found to be outliers."""
     wired: list[int] = []
     for number in numbers:
-        entry = _measure(board, plan, plan.vectors[number], wired)
-        journal.add(number, entry | {"attempts": entry["attempts"] + 1})
+        journal.add(number, _measure(board, plan, plan.vectors[number], wired, before=1))
     return _collect(plan, journal)
 
 
@@ -118,10 +120,10 @@ def record_traces(board: AnalogBoard, plan: Plan) -> Records:
     return Records(step, rest)
 
 
-def _measure(board: AnalogBoard, plan: Plan, vector: Vector, wired: list[int]) -> dict[str, object]:
+def _measure(board: AnalogBoard, plan: Plan, vector: Vector, wired: list[int], before: int = 0) -> dict[str, object]:
     """Read one vector until two readings of every channel agree, or for :data:`ATTEMPTS`."""
     for attempt in range(1, ATTEMPTS + 1):
-        readings = [_read(board, plan, vector, wired) for _ in range(BLOCKS)]
+        readings = [_read(board, plan, vector, wired, again=block > 0) for block in range(BLOCKS)]
         volts = np.array([reading.volts for reading in readings])
         gaps = np.diff(np.sort(volts, axis=0), axis=0).min(axis=0)
         over = np.any([reading.overload for reading in readings], axis=0)
@@ -133,18 +135,19 @@ def _measure(board: AnalogBoard, plan: Plan, vector: Vector, wired: list[int]) -
         "volts": volts.tolist(),
         "valid": agreed.tolist(),
         "temperature": temperature,
-        "attempts": attempt,
+        "attempts": before + attempt,
     }
 
 
-def _read(board: AnalogBoard, plan: Plan, vector: Vector, wired: list[int]) -> Reading:
+def _read(board: AnalogBoard, plan: Plan, vector: Vector, wired: list[int], *, again: bool) -> Reading:
+    """Read a vector from 0 V, or ``again`` from where it settled: if that moves it, it had not settled."""
     if vector.drive is None:
         return board.reference(vector.reference, plan.averages)
     if wired != [vector.wiring]:
         wired.clear()
         board.wire(plan.wirings[vector.wiring])
         wired.append(vector.wiring)
-    return board.phase(vector.drive)
+    return board.phase(replace(vector.drive, restart=not again))
 
 
 def _collect(plan: Plan, journal: Journal) -> Measured:
@@ -153,11 +156,13 @@ def _collect(plan: Plan, journal: Journal) -> Measured:
     gaps = np.diff(np.sort(blocks, axis=1), axis=1).min(axis=1)
     # The smaller gap of three readings of one normal distribution is 0.45 standard deviations on average.
     spread = np.maximum(gaps / 0.45, 0.0)
+    driven = [vector.drive is not None for vector in plan.vectors]
     temperature = np.array([np.nan if entry["temperature"] is None else entry["temperature"] for entry in entries])
     return Measured(
         np.median(blocks, axis=1),
         spread,
         np.array([entry["valid"] for entry in entries]),
         temperature,
+        np.median(np.abs(blocks[driven, 0] - blocks[driven, -1]), axis=0),
         sum(entry["attempts"] > 1 for entry in entries),
     )

@@ -167,7 +167,7 @@ class _Planner:
         limits, wiring = self._limits, self._wirings[number]
         gains = self._rng.choice([-1, 1], (2, limits.channels)) * self._rng.uniform(0.3, 1.0, (2, limits.channels))
         matrix = (wiring.a * gains[0]) @ wiring.b.T + (wiring.b * gains[1]) @ wiring.a.T
-        gains *= min(_COUPLED * limits.stiffness / np.linalg.norm(matrix, 2), limits.gain)
+        gains *= min(_COUPLED * limits.stiffness / float(np.linalg.norm(matrix, 2)), limits.gain)
         target = self._rng.uniform(-_RANGE, _RANGE, limits.neurons)
         drive = self._drive(bias=self._bias(), target=target, nudge=nudge, drive_a=gains[0], drive_b=gains[1])
         states = nominal(limits).equilibrium(limits, wiring, drive)

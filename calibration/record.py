@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass, fields
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any
 
@@ -25,7 +25,9 @@ EXPIRING = 0.1
 """Last part of its validity in which a record counts as expiring."""
 
 UNITS = {
-    **dict.fromkeys(("bias_offset", "target_offset", "clamp_offset", "read_offset", "bus_a_offset", "bus_b_offset"), "V"),
+    **dict.fromkeys(
+        ("bias_offset", "target_offset", "clamp_offset", "read_offset", "bus_a_offset", "bus_b_offset"), "V"
+    ),
     **dict.fromkeys(("read_gain", "read_bow", "before", "after"), "1"),
     "even": "1/V",
     "fourth": "1/V^3",
@@ -181,7 +183,9 @@ class Record:
         except (ValueError, TypeError, KeyError, AttributeError):
             raise CalibrationError(f"'{source}' is not a calibration record: calibrate anew") from None
         if schema != SCHEMA:
-            raise CalibrationError(f"Record '{source}' has schema {schema}, this version reads {SCHEMA}: calibrate anew")
+            raise CalibrationError(
+                f"Record '{source}' has schema {schema}, this version reads {SCHEMA}: calibrate anew"
+            )
         if record.id != said:
             raise CalibrationError(f"Record '{source}' was altered: its content has id {record.id}, it says {said}")
         return record

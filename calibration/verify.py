@@ -25,6 +25,9 @@ NOISES = 5.0
 DRIFT = 4.0
 """Steps of the readout that a channel may drift during a calibration."""
 
+SETTLED = 2.0
+"""Steps (or standard deviations) that a settled state may typically move when the phase goes on."""
+
 DETECTABLE = 0.5
 """Steps of the readout below which it does not matter which prediction is better."""
 
@@ -62,6 +65,12 @@ def _reason(plan: Plan, measured: Measured, fit: Fit, verdict: Verdict) -> str:
     drift = np.abs(drifted(plan, measured)) / lsb
     used = fit.residual.any(axis=1)
     left = np.sqrt(np.mean(fit.residual[used] ** 2, axis=0)) / lsb
+    if np.any(measured.unsettled > SETTLED * np.maximum(lsb, fit.expected)):
+        channel = int(np.argmax(measured.unsettled))
+        return (
+            f"channel {channel} still moves by {measured.unsettled[channel] / lsb:.1f} steps after the board says that it "
+            "has settled: let phases take longer"
+        )
     if np.any(drift > DRIFT):
         channel = int(np.argmax(drift))
         return f"channel {channel} drifted by {drift[channel]:.1f} steps during the calibration: let the board warm up"

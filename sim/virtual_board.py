@@ -239,7 +239,9 @@ class VirtualBoard(AnalogBoard):
         self._answer()
         for side, weights in (("a", wiring.a), ("b", wiring.b)):
             if (largest := float(np.abs(weights).max(initial=0.0))) > self._limits.weight:
-                raise CapabilityError(f"Weights of side {side} must be within +-{self._limits.weight:g}, not {largest:g}")
+                raise CapabilityError(
+                    f"Weights of side {side} must be within +-{self._limits.weight:g}, not {largest:g}"
+                )
         self._wire = _Wire(wiring)
         parts, wire = self._parts, self._wire
         wire.sense_a, wire.sense_b = wiring.a * parts.sense_a, wiring.b * parts.sense_b
