@@ -23,7 +23,7 @@ BALANCE = 20
 class Calibrated(Correction):
     """Corrects readout, symmetry of couplings, and the nudge; stiffness, cubic and time constants cancel by themselves.
 
-    A weight is one number on the board, but acts twice: it senses, and it pushes. Where the two differ, a network has no
+    A weight is one number on the board, but acts twice: it senses, and it pushes. Where the two differ, there is no
     energy. All forces on a neuron may have a factor, though, so each neuron is given the one for which its weights
     differ least; gains and biases are told accordingly. What is left of a weight is divided among sense and push. A
     clamped neuron is not pushed, so there the weight senses right.
@@ -115,7 +115,7 @@ class Calibrated(Correction):
         # Without noise to spread it, rounding is the same in all readings that are averaged.
         rounding = self._limits.lsb / np.sqrt(12) / np.where(self._noise > 0.4 * self._limits.lsb, np.sqrt(averages), 1)
         gain = 1 + self._model.read_gain
-        return np.sqrt(2 * (self._noise**2 / averages + rounding**2 + self._slow**2)) / gain
+        return np.asarray(np.sqrt(2 * (self._noise**2 / averages + rounding**2 + self._slow**2)) / gain)
 
     def _balance(self, wanted: Wiring) -> Array:
         """Logarithm (N,) of a factor on all forces of each neuron, for which push and sense of its weights agree best.

@@ -174,10 +174,10 @@ class _Terms:
     def free(self) -> Array:
         """Basis (n, m) of what measurements can tell: the gauges are fixed here.
 
-        Equilibria stay the same if all forces on a neuron are multiplied by one number, or if what a channel gains where
-        it senses it loses in its drive, or in its drive what it gains where it pushes. So in each channel and side the
-        mean logarithms of sense and of push are 0; at each neuron push and sense have the same mean logarithm (the scale
-        that makes couplings as symmetric as they can be); and the mean logarithm of the bias gains is 0.
+        Equilibria stay the same if all forces on a neuron are multiplied by one number, or if what a channel gains
+        where it senses or pushes is lost in its drive. So in each channel and side the mean logarithms of sense and of
+        push are 0; at each neuron push and sense have the same mean logarithm (the scale that makes couplings as
+        symmetric as they can be); and the mean logarithm of the bias gains is 0.
         """
         n, k = self._shapes["sense_a"]
         rows = []

@@ -119,7 +119,7 @@ class History:
                 State.FOREIGN: f"is of another board ({record.uid}, not {board_uid(board.identity)})",
             }
             raise CalibrationError(
-                f"Calibration {record.id} {reasons[state]}: run equipoise calibrate on this board, or use it all the same "
-                "with --any-calibration"
+                f"Calibration {record.id} {reasons[state]}: run equipoise calibrate on this board, or use it all the "
+                "same with --any-calibration"
             )
         return record

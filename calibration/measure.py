@@ -93,8 +93,8 @@ def measure(board: AnalogBoard, plan: Plan, journal: Journal, advance: Callable[
     if np.any(lost > LOST):
         channel = int(np.argmax(lost))
         raise DeviceError(
-            f"Channel {channel} of the readout gave no usable value in {lost[channel]:.0%} of the vectors (overload, not "
-            "settled, or readings that do not agree): check its amplifier and its cable"
+            f"Channel {channel} of the readout gave no usable value in {lost[channel]:.0%} of the vectors (overload, "
+            "not settled, or readings that do not agree): check its amplifier and its cable"
         )
     return measured
 
@@ -122,7 +122,9 @@ def record_traces(board: AnalogBoard, plan: Plan) -> Records:
 
 def _measure(board: AnalogBoard, plan: Plan, vector: Vector, wired: list[int], before: int = 0) -> dict[str, object]:
     """Read one vector until two readings of every channel agree, or for :data:`ATTEMPTS`."""
-    for attempt in range(1, ATTEMPTS + 1):
+    attempts = before
+    for _ in range(ATTEMPTS):
+        attempts += 1
         readings = [_read(board, plan, vector, wired, again=block > 0) for block in range(BLOCKS)]
         volts = np.array([reading.volts for reading in readings])
         gaps = np.diff(np.sort(volts, axis=0), axis=0).min(axis=0)
@@ -135,7 +137,7 @@ def _measure(board: AnalogBoard, plan: Plan, vector: Vector, wired: list[int], b
         "volts": volts.tolist(),
         "valid": agreed.tolist(),
         "temperature": temperature,
-        "attempts": before + attempt,
+        "attempts": attempts,
     }
 
 

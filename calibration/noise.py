@@ -59,21 +59,20 @@ def dynamics(limits: Limits, model: Model, trace: Trace) -> Dynamics:
     stiffness, quartic = limits.stiffness * np.exp(model.stiffness), limits.quartic * np.exp(model.quartic)
     found = np.empty(limits.neurons)
     times = trace.times / limits.time_constant
-    fine = np.linspace(0, times[-1] * 3, 3000)
+    fine = np.linspace(0, times[-1] * 3, 1000)
+    # Courses in units of each neuron's own time constant, which stretches them; by Heun's rule.
+    courses, step = np.zeros((len(fine), limits.neurons)), fine[1]
+
+    def force(states: Array) -> Array:
+        return np.asarray(bias - stiffness * states - quartic * states**3)
+
+    for at in range(1, len(fine)):
+        first = force(courses[at - 1])
+        courses[at] = courses[at - 1] + step / 2 * (first + force(courses[at - 1] + step * first))
     for i in range(limits.neurons):
-        # A neuron's course in units of its own time constant, by Heun's rule; a time constant stretches it.
-        course = np.zeros(len(fine))
-        step = fine[1]
 
-        def force(s: float, i: int = i) -> float:
-            return float(bias[i] - stiffness[i] * s - quartic[i] * s**3)
-
-        for at in range(1, len(fine)):
-            first = force(course[at - 1])
-            course[at] = course[at - 1] + step / 2 * (first + force(course[at - 1] + step * first))
-
-        def miss(x: Array, course: Array = course, i: int = i) -> Array:
-            return np.asarray(np.interp(times / x[0], fine, course) - volts[:, i])
+        def miss(x: Array, i: int = i) -> Array:
+            return np.asarray(np.interp(times / x[0], fine, courses[:, i]) - volts[:, i])
 
         found[i] = least_squares(miss, [1.0], bounds=(0.35, 10.0)).x[0]
     # Near the end of a step the slope is stiffness + 3 quartic s^2; at rest, the slowest, it is the stiffness alone.

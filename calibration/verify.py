@@ -68,8 +68,8 @@ def _reason(plan: Plan, measured: Measured, fit: Fit, verdict: Verdict) -> str:
     if np.any(measured.unsettled > SETTLED * np.maximum(lsb, fit.expected)):
         channel = int(np.argmax(measured.unsettled))
         return (
-            f"channel {channel} still moves by {measured.unsettled[channel] / lsb:.1f} steps after the board says that it "
-            "has settled: let phases take longer"
+            f"channel {channel} still moves by {measured.unsettled[channel] / lsb:.1f} steps after the board says that "
+            "it has settled: let phases take longer"
         )
     if np.any(drift > DRIFT):
         channel = int(np.argmax(drift))

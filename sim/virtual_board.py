@@ -48,7 +48,7 @@ TEMPERATURE, SWING = 25.0, 0.5
 """Of the board, and how far it goes up and down (degrees Celsius)."""
 
 OUTLIER = 0.2
-"""Size of a reading that is an outlier (V)."""
+"""Standard deviation of how far an outlier is off (V)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -366,7 +366,7 @@ class VirtualBoard(AnalogBoard):
         seen = self._convert(volts) + self._slow.sum(axis=0) + effects.drift * self._clock
         read, over = self._round(seen + READ_NOISE * rng.standard_normal((averages, len(volts))))
         mean = read.mean(axis=0)
-        mean += OUTLIER * np.sign(rng.standard_normal(mean.shape)) * (rng.random(mean.shape) < effects.outliers)
+        mean += OUTLIER * rng.standard_normal(mean.shape) * (rng.random(mean.shape) < effects.outliers)
         if effects.stuck is not None:
             mean[effects.stuck] = 1.234
         if effects.clipped is not None:
