@@ -47,7 +47,9 @@ def list_records(folder: Folder = None, as_json: Json = False, debug: Debug = Fa
     if as_json:
         show_json({"records": rows})
         return
-    table = Table("id", "board", "created", "valid until", "state", "held-out (LSB)", box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False)
+    for head in ("id", "board", "created", "valid until", "state", "held-out (LSB)"):
+        table.add_column(head, no_wrap=head == "id", overflow="fold")
     for row in rows:
         table.add_row(*map(str, list(row.values())[:5]), f"{row['as_left_lsb']:.2f}")
     Console(highlight=False).print(table)
