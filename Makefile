@@ -1,24 +1,28 @@
 # make train   sets everything up, then trains on the simulated gateware
 # make test    sets everything up, then runs all tests
+# make calibrate   sets everything up, then calibrates the reference board, a circuit in ngspice
 # make bitstreams   sets everything up, then builds a bitstream of each FPGA family; fails if its timing is not met
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-TYPED := equipoise.substrate equipoise.drivers equipoise.host
+TYPED := equipoise.substrate equipoise.drivers equipoise.calibration equipoise.host
 
 # Two threads of BLAS on a shared core were seen to be far slower than one.
 export OMP_NUM_THREADS := 1
 export OPENBLAS_NUM_THREADS := 1
 
-.PHONY: train test bitstreams formal gatelevel lint types clean
+.PHONY: train test calibrate bitstreams formal gatelevel lint types clean
 
 train: $(READY)
 	$(BIN)/equipoise train --recipe digits-quick
 
 test: $(READY)
 	$(BIN)/pytest -n 2 --dist loadfile
+
+calibrate: $(READY)
+	$(BIN)/equipoise calibrate --device 'spice:?mismatch=0.03&seed=1'
 
 bitstreams: $(READY)
 	$(BIN)/equipoise build ulx3s-25f --geometry lanes=2,contexts=1

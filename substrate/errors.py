@@ -4,6 +4,7 @@ Every message is one line that names the thing, the value and the remedy.
 """
 
 __all__ = [
+    "CalibrationError",
     "CapabilityError",
     "DataError",
     "DeviceError",
@@ -32,6 +33,10 @@ class ParameterError(EquipoiseError):
 
 class DataError(EquipoiseError):
     """A data set, or a minibatch made of it, cannot be used."""
+
+
+class CalibrationError(EquipoiseError):
+    """A calibration record is missing, damaged, or not one to use now on this board."""
 
 
 class CapabilityError(EquipoiseError):

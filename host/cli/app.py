@@ -16,6 +16,8 @@ from ...substrate.errors import EquipoiseError
 from . import (
     bench,
     build,
+    calibrate,
+    calibration,
     devices,
     doctor,
     evaluate,
@@ -62,10 +64,12 @@ def _about(
 
 for command in (
     train.train, sample.sample, evaluate.evaluate, report.report, study.study, bench.bench, serve.serve,
-    serve_board.serve_board, devices.devices, doctor.doctor, health.health, build.build, flash.flash, selftest.selftest,
+    serve_board.serve_board, devices.devices, doctor.doctor, health.health, build.build, flash.flash,
+    selftest.selftest, calibrate.calibrate,
 ):  # fmt: skip
     app.command()(command)
 app.command("import")(importing.import_model)
+app.add_typer(calibration.calibration, name="calibration")
 
 
 def main() -> None:

@@ -1,0 +1,216 @@
+"""What a calibration reaches: gradients against finite differences of the board's own loss, and predicted readings.
+
+    python benchmarks/calibration.py [--spice] [--seeds N] [--sizes 8x2,8x4,...] [--mismatch 0.02,0.03,0.05]
+
+Prints tables in Markdown. Boards are virtual unless told otherwise; each seed is a board, its network and its samples.
+The output error is 50 mV: a target is that far from where the board settles. The gradients are averaged over
+four samples, and the board averages 256 readings.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from equipoise.calibration.run import Calibration, Settings, calibrate
+from equipoise.drivers.analog.board import AnalogBoard, Drive
+from equipoise.drivers.analog.correction import AsMade, Correction
+from equipoise.drivers.analog.device import AnalogDevice
+from equipoise.drivers.analog.layout import Layout
+from equipoise.sim.virtual_board import Effects, VirtualBoard
+from equipoise.substrate.errors import EquipoiseError
+from equipoise.substrate.network import Coupling, Module, Network
+from equipoise.substrate.parameters import Parameters, cosine
+from equipoise.substrate.phases import Estimator, Minibatch, Schedule
+
+Array = NDArray[np.float64]
+
+ERROR = 0.05
+BATCH, AVERAGES, BETA = 4, 256, 0.25
+STEP = 1e-3
+"""Of finite differences, in units of the parameters."""
+
+Truth = Callable[[AnalogBoard, Drive], Array]
+
+
+def virtual_truth(board: AnalogBoard, drive: Drive) -> Array:
+    assert isinstance(board, VirtualBoard)
+    return board.exact(drive)
+
+
+def spice_truth(board: AnalogBoard, drive: Drive) -> Array:
+    """True states of the circuit, before its readout."""
+    states, _ = board._ask("phase", 120.0, drive)  # type: ignore[attr-defined]
+    return np.asarray(states)
+
+
+def network_for(neurons: int, channels: int) -> Network:
+    """Inputs, hidden and output neurons, three eighths, a quarter and three eighths of all; all channels in use."""
+    ends, middle = (3 * neurons) // 8, neurons - 2 * ((3 * neurons) // 8)
+    modules = (Module("in", ends, clamped=True), Module("hidden", middle), Module("out", ends))
+    half = channels // 2
+    return Network(modules, (Coupling("in", "hidden", half), Coupling("hidden", "out", channels - half)), "out")
+
+
+def own_gradient(
+    board: AnalogBoard, correction: Correction, layout: Layout, parameters: Parameters, batch: Minibatch, truth: Truth,
+    step: float,
+) -> Parameters:  # fmt: skip
+    """Finite differences of the loss at the board's true states, by the parameters that are wanted of it."""
+    output = layout.network.slices[layout.network.output]
+    vector, size = parameters.vector(), parameters.vector().size
+
+    def loss(at: Array) -> float:
+        moved = unvector(parameters, at)
+        board.wire(correction.wiring(layout.wiring(moved)))
+        total = 0.0
+        for sample in range(len(batch)):
+            drive = layout.drive(moved, batch, sample, 1)
+            states = truth(board, correction.drive(layout.nudged(drive, 0.0, restart=True)))
+            assert batch.target is not None
+            total += 0.5 * float(np.sum((states[output] - batch.target[sample]) ** 2))
+        return total / len(batch)
+
+    gradient, moving = np.zeros(size), unvector(parameters, np.ones(size))
+    moving.bias[:, layout.network.clamped] = 0  # nothing to move there
+    for index in np.flatnonzero(moving.vector()):
+        shift = np.zeros(size)
+        shift[index] = step
+        gradient[index] = (loss(vector + shift) - loss(vector - shift)) / (2 * step)
+    return unvector(parameters, -gradient)  # the contrast is the direction of descent
+
+
+def unvector(like: Parameters, vector: Array) -> Parameters:
+    rest = list(np.split(vector, np.cumsum([leaf.size for leaf in leaves(like)])[:-1]))
+    shaped = [part.reshape(leaf.shape).copy() for part, leaf in zip(rest, leaves(like), strict=True)]
+    count = len(like.U)
+    return Parameters(
+        tuple(shaped[:count]), tuple(shaped[count : 2 * count]), tuple(shaped[2 * count : 3 * count]), shaped[-1]
+    )
+
+
+def leaves(parameters: Parameters) -> list[Array]:
+    return [*parameters.U, *parameters.V, *parameters.gain, parameters.bias]
+
+
+def gradient_cosine(board: AnalogBoard, correction: Correction, seed: int, truth: Truth, step: float = STEP) -> float:
+    """Cosine of the device's gradient to that of the board's own loss."""
+    rng = np.random.default_rng([seed, 5])
+    network = network_for(board.limits.neurons, board.limits.channels)
+    layout = Layout(network, board.limits)
+    parameters = Parameters.random(network, rng)
+    parameters.bias[:, ~network.clamped] = rng.uniform(-0.7, 0.7, (network.levels, int((~network.clamped).sum())))
+    inputs = rng.normal(0, 1, (BATCH, network.inputs)).clip(-2, 2)
+    levels = np.zeros(BATCH, np.int64)
+    batch = Minibatch(inputs, levels, np.zeros((BATCH, network.outputs)))
+    board.wire(correction.wiring(layout.wiring(parameters)))
+    target = np.empty((BATCH, network.outputs))
+    for sample in range(BATCH):
+        drive = layout.nudged(layout.drive(parameters, batch, sample, 1), 0.0, restart=True)
+        settled = truth(board, correction.drive(drive))[network.slices["out"]]
+        target[sample] = settled + ERROR * rng.choice([-1, 1], network.outputs)
+    batch = Minibatch(inputs, levels, target)
+    own = own_gradient(board, correction, layout, parameters, batch, truth, step)
+    device = AnalogDevice(board, correction, address="benchmark:", averages=AVERAGES)
+    device.configure(network)
+    device.write(parameters)
+    contrast = device.run(batch, Schedule(1, 1, BETA, Estimator.SYMMETRIC)).contrast
+    assert contrast is not None
+    return cosine(contrast, own)
+
+
+def calibrated(board: AnalogBoard) -> Calibration:
+    with tempfile.TemporaryDirectory() as folder:
+        return calibrate(board, Settings(folder=Path(folder)))
+
+
+def reach(sizes: list[tuple[int, int]], mismatches: list[float], seeds: int, *, spice: bool) -> None:
+    print("| board | mismatch | vectors | cosine before: mean | lowest | calibrated: mean | lowest | below before | "
+          "prediction before (LSB rms) | after: mean | worst |")  # fmt: skip
+    print("|---|---|---|---|---|---|---|---|---|---|---|")
+    for neurons, channels in sizes:
+        for mismatch in mismatches:
+            before, after, found, missed, vectors = [], [], [], [], 0
+            for seed in range(100, 100 + seeds):
+                with make(neurons, channels, mismatch, seed, spice=spice) as board:
+                    done = calibrated(board)
+                    truth, step = (spice_truth, 0.02) if spice else (virtual_truth, STEP)
+                    before.append(gradient_cosine(board, AsMade(board.limits.lsb), seed, truth, step))
+                    after.append(gradient_cosine(board, done.correction(), seed, truth, step))
+                found.append(done.record.verification["as_found_lsb"])
+                missed.append(done.record.verification["as_left_lsb"])
+                vectors = done.record.measured["vectors"] + done.record.measured["repeated"]
+            worse = sum(a < b for a, b in zip(after, before, strict=True))
+            print(f"| {neurons} neurons, {channels} channels | {mismatch:.0%} | {vectors} | {np.mean(before):.5f} | "
+                  f"{min(before):.5f} | {np.mean(after):.5f} | {min(after):.5f} | {worse} of {seeds} | "
+                  f"{np.mean(found):.0f} | {np.mean(missed):.2f} | {max(missed):.2f} |", flush=True)  # fmt: skip
+
+
+def make(neurons: int, channels: int, mismatch: float, seed: int, *, spice: bool) -> AnalogBoard:
+    if not spice:
+        return VirtualBoard(neurons=neurons, channels=channels, mismatch=mismatch, seed=seed)
+    from equipoise.sim.spice.board import SpiceBoard  # noqa: PLC0415
+
+    return SpiceBoard(neurons=neurons, channels=channels, mismatch=mismatch, seed=seed)
+
+
+OUTSIDE = {
+    "slow amplifiers, 0.1 % left": Effects(slow=1e-3),
+    "slow amplifiers, 3 % left": Effects(slow=0.03),
+    "multiplier error, s^4 of 1 %": Effects(fourth=0.01),
+    "multiplier error, s^4 of 5 %": Effects(fourth=0.05),
+    "channel 3 stuck": Effects(stuck=3),
+    "channel 3 saturates at 1 V": Effects(clipped=3),
+    "3 % of readings are outliers": Effects(outliers=0.03),
+    "3 % of answers are late": Effects(late=0.03),
+    "drift of 1 mV/s": Effects(drift=1e-3),
+    "drift of 20 mV/s": Effects(drift=0.02),
+}
+
+
+def outside(seeds: int) -> None:
+    """Boards with effects that the model does not have."""
+    print("\n| effect | refused | cosine before: mean | calibrated: mean | below before | prediction (LSB rms) |")
+    print("|---|---|---|---|---|---|")
+    for name, effects in OUTSIDE.items():
+        refused, before, after, missed, said = 0, [], [], [], ""
+        for seed in range(200, 200 + seeds):
+            board = VirtualBoard(neurons=8, channels=4, mismatch=0.03, seed=seed, effects=effects)
+            try:
+                done = calibrated(board)
+                if done.record.failed:
+                    refused, said = refused + 1, done.record.failed
+                    continue
+                missed.append(done.record.verification["as_left_lsb"])
+                before.append(gradient_cosine(board, AsMade(board.limits.lsb), seed, virtual_truth))
+                after.append(gradient_cosine(board, done.correction(), seed, virtual_truth))
+            except EquipoiseError as error:
+                refused, said = refused + 1, str(error)
+        worse = sum(a < b for a, b in zip(after, before, strict=True))
+        numbers = f"{np.mean(before):.5f} | {np.mean(after):.5f} | {worse} of {len(after)} | {np.mean(missed):.2f}"
+        print(f"| {name} | {refused} of {seeds}{': ' if said else ''}{said} | "
+              f"{numbers if after else '| | |'} |", flush=True)  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--spice", action="store_true")
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--sizes", default="8x2,8x4,8x8,16x4,32x2,32x8")
+    parser.add_argument("--mismatch", default="0.02,0.03,0.05")
+    parser.add_argument("--outside", action="store_true", help="effects outside the model instead")
+    given = parser.parse_args()
+    if given.outside:
+        outside(given.seeds)
+        return
+    sizes = [tuple(map(int, size.split("x"))) for size in given.sizes.split(",")]
+    reach([(n, k) for n, k in sizes], [float(m) for m in given.mismatch.split(",")], given.seeds, spice=given.spice)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,138 @@
+"""Calibrated: a record applied to a board, the one way in which a calibration has an effect."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..drivers.analog.board import Drive, Limits, Reading, Wiring
+from ..drivers.analog.correction import Correction
+from .model import Model
+
+__all__ = ["Calibrated"]
+
+Array = NDArray[np.float64]
+
+
+BALANCE = 20
+"""Rounds in which scales of neurons and of channels are balanced; each halves what is left, or better."""
+
+
+class Calibrated(Correction):
+    """Corrects readout, symmetry of couplings, and the nudge; stiffness, cubic and time constants cancel by themselves.
+
+    A weight is one number on the board, but acts twice: it senses, and it pushes. Where the two differ, there is no
+    energy. All forces on a neuron may have a factor, though, so each neuron is given the one for which its weights
+    differ least; gains and biases are told accordingly. What is left of a weight is divided among sense and push. A
+    clamped neuron is not pushed, so there the weight senses right.
+
+    What nudges differ in from neuron to neuron is put right by the target, for which the state at the end of the free
+    phase is needed: it is taken from the last reading without a nudge. Before there is one, only the mean is corrected.
+
+    Parameters
+    ----------
+    limits
+        Of the board.
+    model
+        What it is like.
+    noise
+        Standard deviation (N,) of one reading, in volts.
+    slow
+        Of what averaging does not remove, (N,), in volts.
+    record
+        Identifies the record.
+    """
+
+    def __init__(self, limits: Limits, model: Model, noise: Array, slow: Array, record: str) -> None:
+        self._limits, self._model, self._noise, self._slow, self._record = limits, model, noise, slow, record
+        self._output = np.zeros(limits.neurons, dtype=bool)
+        self._scale = np.zeros(limits.neurons)
+        self._gains = model.drive_a, model.drive_b
+        self._free: Array | None = None
+        self._last: Drive | None = None
+
+    @property
+    def record(self) -> str:
+        """Identifier of the record."""
+        return self._record
+
+    def wiring(self, wanted: Wiring) -> Wiring:
+        """Weights divided by how they sense and push."""
+        self._output, self._free = wanted.output, None
+        model, free = self._model, ~wanted.clamped[:, None]
+        scale = self._scale = self._balance(wanted)
+        sides = []
+        for weights, sense, push in (
+            (wanted.a, model.sense_a, model.push_a),
+            (wanted.b, model.sense_b, model.push_b),
+        ):
+            factor = np.where(free, (sense + push - scale[:, None]) / 2, sense)
+            # Which weights there are counts, not their sizes: or the correction would move with what is trained.
+            used = weights != 0
+            pushes = _mean(push - scale[:, None] - factor, used * free)
+            sides.append((weights / np.exp(factor), _mean(sense - factor, used), pushes))
+        (a, senses_a, pushes_a), (b, senses_b, pushes_b) = sides
+        self._gains = model.drive_a + pushes_a + senses_b, model.drive_b + pushes_b + senses_a
+        return replace(wanted, a=a, b=b)
+
+    def drive(self, wanted: Drive) -> Drive:
+        """Gains equal in both directions, biases and targets as wanted, nudges of one strength for both signs."""
+        model, most = self._model, self._limits.volts
+        if wanted.restart:
+            self._free = None
+        factors = np.exp((model.nudge_up if wanted.nudge > 0 else model.nudge_down) - self._scale)
+        mean = float(factors[self._output].mean()) if self._output.any() else 1.0
+        # The nudge may not exceed what the board can be told; what is missing is made up for by the target.
+        nudge = float(np.clip(wanted.nudge / mean, -self._limits.nudge, self._limits.nudge))
+        target = wanted.target
+        if self._free is not None and nudge:
+            target = self._free + (target - self._free) * (wanted.nudge / (nudge * factors))
+        bias = wanted.bias / np.exp(model.bias_gain - self._scale)
+        told = replace(
+            wanted,
+            bias=np.clip(bias, -self._limits.bias, self._limits.bias),
+            drive_a=wanted.drive_a / np.exp(self._gains[0]),
+            drive_b=wanted.drive_b / np.exp(self._gains[1]),
+            nudge=nudge,
+            target=np.clip((target - model.target_offset) / np.exp(model.target_gain), -most, most),
+            clamp=np.clip((wanted.clamp - model.clamp_offset) / np.exp(model.clamp_gain), -most, most),
+        )
+        self._last = told
+        return told
+
+    def states(self, reading: Reading) -> Array:
+        """The readout's offset, gain, bow and crosstalk taken off."""
+        states = self._model.true(self._limits, reading.volts)
+        if self._last is not None and not self._last.nudge:
+            self._free = states
+        return states
+
+    def uncertainty(self, reading: Reading) -> Array:
+        """Noise of one reading, made smaller by averaging, and what averaging does not remove; of two readings."""
+        averages = self._last.averages if self._last is not None else 1
+        # Without noise to spread it, rounding is the same in all readings that are averaged.
+        rounding = self._limits.lsb / np.sqrt(12) / np.where(self._noise > 0.4 * self._limits.lsb, np.sqrt(averages), 1)
+        gain = 1 + self._model.read_gain
+        return np.asarray(np.sqrt(2 * (self._noise**2 / averages + rounding**2 + self._slow**2)) / gain)
+
+    def _balance(self, wanted: Wiring) -> Array:
+        """Logarithm (N,) of a factor on all forces of each neuron, for which push and sense of its weights agree best.
+
+        A channel's side may differ as a whole, which its drive gain makes good: so neurons and sides take turns.
+        """
+        model, free = self._model, ~wanted.clamped[:, None]
+        ratio = np.concatenate([model.push_a - model.sense_a, model.push_b - model.sense_b], axis=1)
+        weight = (np.concatenate([wanted.a, wanted.b], axis=1) != 0) * free
+        scale = np.zeros(self._limits.neurons)
+        for _ in range(BALANCE):
+            of_side = _mean(ratio - scale[:, None], weight)
+            scale = _mean((ratio - of_side).T, weight.T)
+        return np.asarray(scale - scale[~wanted.clamped].mean()) if not wanted.clamped.all() else scale
+
+
+def _mean(values: Array, weight: Array) -> Array:
+    """Weighted mean over the first axis; 0 where there is no weight."""
+    total = weight.sum(axis=0)
+    return np.asarray((values * weight).sum(axis=0) / np.where(total > 0, total, 1.0))

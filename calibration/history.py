@@ -1,0 +1,125 @@
+"""History: all records of all boards in one folder. Records are only ever added."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from datetime import datetime
+from pathlib import Path
+
+from platformdirs import user_data_path
+
+from ..drivers.analog.board import AnalogBoard, BoardIdentity
+from ..substrate.errors import CalibrationError
+from ..substrate.files import write_atomically
+from .record import Record, State, board_uid
+
+__all__ = ["FOLDER_VARIABLE", "History", "default_folder"]
+
+FOLDER_VARIABLE = "EQUIPOISE_CALIBRATIONS"
+"""Environment variable with the folder of records."""
+
+
+def default_folder() -> Path:
+    """Where records are unless told otherwise: of :data:`FOLDER_VARIABLE`, else with the user's data."""
+    given = os.environ.get(FOLDER_VARIABLE)
+    return Path(given) if given else user_data_path("equipoise") / "calibrations"
+
+
+class History:
+    """Records in ``folder``: a folder for each board, in it a JSON file and its arrays for each record."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def board_folder(self, identity: BoardIdentity) -> Path:
+        """Folder of a board's records, made if need be.
+
+        Raises
+        ------
+        CalibrationError
+            If it cannot be made.
+        """
+        uid = board_uid(identity)
+        # Two serial numbers may look alike once all but letters is taken away.
+        name = f"{re.sub(r'[^A-Za-z0-9]+', '-', uid).strip('-')}-{hashlib.sha256(uid.encode()).hexdigest()[:6]}"
+        folder = self.folder / name
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise CalibrationError(
+                f"Folder '{folder}' for calibrations cannot be made ({error.strerror}): choose another with --folder"
+            ) from None
+        return folder
+
+    def add(self, record: Record, arrays: bytes) -> Path:
+        """Add a record and its arrays.
+
+        Raises
+        ------
+        CalibrationError
+            If it cannot be written, or is there already.
+        """
+        folder = self.board_folder(BoardIdentity(**record.device))
+        path = folder / f"{record.created[:19].replace(':', '')}-{record.id}.json"
+        if path.exists():
+            raise CalibrationError(f"Record '{path}' is there already: records are never replaced")
+        try:
+            write_atomically(path.with_suffix(".npz"), arrays)
+            write_atomically(path, record.to_json())
+        except OSError as error:
+            raise CalibrationError(f"Record '{path}' cannot be written ({error.strerror}): free space there") from None
+        return path
+
+    def paths(self) -> list[Path]:
+        """Files of all records, oldest first within a board."""
+        return sorted(self.folder.glob("*/*-????????????????.json"))
+
+    def records(self, uid: str | None = None) -> list[Record]:
+        """All records, or those of one board, oldest first."""
+        found = [Record.from_json(path.read_bytes(), str(path)) for path in self.paths()]
+        return sorted((record for record in found if uid in {None, record.uid}), key=lambda record: record.created)
+
+    def find(self, prefix: str) -> tuple[Record, Path]:
+        """The record whose identifier begins with ``prefix``, and its file.
+
+        Raises
+        ------
+        CalibrationError
+            If there is none, or more than one.
+        """
+        paths = [path for path in self.paths() if path.stem.rsplit("-", 1)[1].startswith(prefix)]
+        if len(paths) != 1:
+            what = "no record" if not paths else f"{len(paths)} records"
+            raise CalibrationError(f"There is {what} '{prefix}' in {self.folder}: see equipoise calibration list")
+        return Record.from_json(paths[0].read_bytes(), str(paths[0])), paths[0]
+
+    def latest(self, identity: BoardIdentity) -> Record | None:
+        """The newest record of a board, failed or not; None if it was never calibrated."""
+        records = self.records(board_uid(identity))
+        return records[-1] if records else None
+
+    def usable(self, board: AnalogBoard, now: datetime, *, prefix: str = "", force: bool = False) -> Record | None:
+        """The record to use on ``board`` now: the newest, or the one with ``prefix``; None if it was never calibrated.
+
+        Raises
+        ------
+        CalibrationError
+            If that is expired, failed or of another board, unless ``force`` is given.
+        """
+        record = self.find(prefix)[0] if prefix else self.latest(board.identity)
+        if record is None:
+            return None
+        state = record.state(now, board.identity, board.limits)
+        if not state.usable and not force:
+            reasons = {
+                State.EXPIRED: f"expired on {record.valid_until[:10]}",
+                State.FAILED: f"failed ({record.failed})",
+                State.FOREIGN: f"is of another board ({record.uid}, not {board_uid(board.identity)})",
+            }
+            raise CalibrationError(
+                f"Calibration {record.id} {reasons[state]}: run equipoise calibrate on this board, or use it all the "
+                "same with --any-calibration"
+            )
+        return record
