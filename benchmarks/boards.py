@@ -55,7 +55,7 @@ def table(reports: list[BuildReport]) -> str:
         speed = report.speed
         fast = f"{speed.cycles_per_step} | {speed.steps_per_second:,.0f}" if speed else "- | -"
         lines.append(f"| {report.board} | {sizes} | {used} | {clock} | {fast} |")
-    for tools in sorted({", ".join(report.tools.values()) for report in reports}):
+    for tools in sorted({", ".join(sorted(set(report.tools.values()))) for report in reports}):
         lines += ["", f"Tools: {tools}."]
     return "\n".join(lines) + "\n"
 

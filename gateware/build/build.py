@@ -60,12 +60,15 @@ setattr -set ram_style "block" m:gains_* m:raw_*
 writes, and only between runs. It has no small ones: the registers that yosys would take are dearer than block RAM."""
 
 _OPTIONS = {
-    "ecp5": {"nextpnr_opts": "--seed 1 --router router2 --timing-allow-fail --report report.json"},
+    "ecp5": {"nextpnr_opts": "--router router2 --timing-allow-fail --report report.json"},
     "ice40": {
         "synth_opts": "-dsp -spram",
-        "nextpnr_opts": "--seed 1 --router router2 --timing-allow-fail --report report.json",
+        "nextpnr_opts": "--router router2 --timing-allow-fail --report report.json",
     },
 }
+
+_SEEDS = {"ecp5": (1,), "ice40": (1, 2, 3, 4)}
+"""Seeds of the placement, tried in turn until the timing is met. An iCE40 is placed and routed in a minute or two."""
 
 
 _FULL = re.compile(r"no BELs remaining to implement cell type '?(\w+)")
@@ -181,7 +184,9 @@ def digest(board: Board, geometry: Geometry, tools: list[Tool]) -> bytes:
             "Python package amaranth is missing, which board builds need: pip install 'equipoise[boards]'"
         ) from None
     facts = (board.name, board.part, board.clock, board.baud, board.buffer, board.lamps, board.uart, board.packer)
-    total = hashlib.sha256(repr((facts, geometry, versions, COLLISIONS, _FEW_GAINS, ICE40_MEMORIES, _OPTIONS)).encode())
+    total = hashlib.sha256(
+        repr((facts, geometry, versions, COLLISIONS, _FEW_GAINS, ICE40_MEMORIES, _OPTIONS, _SEEDS)).encode()
+    )
     folders = [Path(package.__file__ or "").parent for package in (substrate, gateware)]
     for path in [*(path for folder in folders for path in sorted(folder.rglob("*.py"))), _pins(board)]:
         total.update(f"{path.name} {path.stat().st_size}\n".encode())
@@ -240,10 +245,15 @@ def _build(
         path = folder / name
         path.write_bytes(content) if isinstance(content, bytes) else path.write_text(content)
     steps = dict(_steps((folder / "build_top.sh").read_text()))
-    for tool, doing in zip(tools, ("synthesising", "placing and routing", "packing"), strict=True):
-        stage(f"{doing} ({tool.version})")
+    versions = {"amaranth": version("amaranth")} | {tool.name: tool.version for tool in tools}
+    speed = project(board, geometry, network) if network is not None else None
+    synthesis, layout, packing = tools
+    stage(f"synthesising ({synthesis.version})")
+    run_build_tool(synthesis, steps[synthesis.name], folder)
+    for seed in _SEEDS[board.family]:
+        stage(f"placing and routing, seed {seed} ({layout.version})")
         try:
-            run_build_tool(tool, steps[tool.name], folder)
+            run_build_tool(layout, [*steps[layout.name], "--seed", str(seed)], folder)
         except ToolError as error:
             full = _FULL.search(str(error))
             if full is None:
@@ -253,10 +263,12 @@ def _build(
                 f"The gateware does not fit {board.part}: it has too few {what} for {geometry}. "
                 "Build fewer lanes, contexts, rows or levels (--geometry)"
             ) from None
-    versions = {"amaranth": version("amaranth")} | {tool.name: tool.version for tool in tools}
-    speed = project(board, geometry, network) if network is not None else None
-    routed = json.loads((folder / "report.json").read_text())
-    make_report(board, geometry, build, versions, routed, speed).save(folder / "build.json")
+        report = make_report(board, geometry, build, versions, json.loads((folder / "report.json").read_text()), speed)
+        if report.met:
+            break
+    report.save(folder / "build.json")
+    stage(f"packing ({packing.version})")
+    run_build_tool(packing, steps[packing.name], folder)
     kept = {"build.json", "report.json", "top.json", "top.rpt", "top.tim", _PRODUCTS[board.family]}
     for path in folder.iterdir():
         if path.name not in kept:

@@ -165,7 +165,7 @@ def make_report(
             f"nextpnr found no clock of {board.clock / 1e6:g} MHz, but only {', '.join(routed['fmax']) or 'none'}"
         )
     name = min(clocks, key=lambda clock: clocks[clock])
-    paths = [path for path in routed["critical_paths"] if path["from"] == path["to"] and path["to"].endswith(name)]
+    paths = [path for path in routed["critical_paths"] if path["from"] == path["to"] == f"posedge {name}"]
     steps = paths[0]["path"] if paths else []
     path = [
         {
