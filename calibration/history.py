@@ -120,6 +120,6 @@ class History:
             }
             raise CalibrationError(
                 f"Calibration {record.id} {reasons[state]}: run equipoise calibrate on this board, or use it all the "
-                "same with --any-calibration"
+                "same with the option calibration=any of its address"
             )
         return record

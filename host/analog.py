@@ -10,6 +10,7 @@ from typing import Any
 from ..drivers.address import SERIAL as FPGA_SERIAL
 from ..drivers.address import Scheme, open_serial, parse_address
 from ..drivers.analog.board import AnalogBoard
+from ..drivers.analog.correction import AsMade, Correction
 from ..drivers.analog.device import AnalogDevice
 from ..drivers.serial import SerialTransport
 from ..drivers.transport import Transport
@@ -25,8 +26,12 @@ _BOARDS = {
 }
 """What opens the board of each scheme: module and name, imported only then."""
 
-_DEVICE = {"averages": int, "order": str}
-"""Options of every analog device, see :class:`~..drivers.analog.device.AnalogDevice`."""
+_DEVICE = {"averages": int, "order": str, "calibration": str}
+"""Options of every analog device, see :class:`~..drivers.analog.device.AnalogDevice`.
+
+``calibration`` is ``none``, ``any`` (the newest record, whatever its state) or the beginning of a record's identifier; if it is
+not given, the newest record counts, which must be valid.
+"""
 
 
 def open_board(address: str) -> AnalogBoard:
@@ -53,12 +58,24 @@ def _open(scheme: str, target: str, options: dict[str, Any]) -> AnalogBoard:
 def _device(scheme: str, target: str, options: dict[str, Any]) -> Substrate:
     query = "&".join(f"{name}={value}" for name, value in options.items())
     settings = {name: options.pop(name) for name in _DEVICE if name in options}
+    choice = settings.pop("calibration", "")
     board = _open(scheme, target, options)
     try:
-        return AnalogDevice(board, address=f"{scheme}:{target}" + (f"?{query}" if query else ""), **settings)
+        correction = _correction(board, choice)  # before there is a network: it reads a few vectors to check itself
+        return AnalogDevice(
+            board, correction, address=f"{scheme}:{target}" + (f"?{query}" if query else ""), **settings
+        )
     except Exception:
         board.close()
         raise
+
+
+def _correction(board: AnalogBoard, choice: str) -> Correction:
+    if choice == "none":
+        return AsMade(board.limits.lsb)
+    from .calibrated.correction import correction_for  # noqa: PLC0415 (fitting is not needed to list devices)
+
+    return correction_for(board, prefix="" if choice == "any" else choice, force=choice == "any")
 
 
 def _open_spice(**options: Any) -> Substrate:

@@ -123,6 +123,11 @@ class _Training:
         checkpoint, damaged = load_checkpoint(self.run)
         for message in damaged:
             self._warn(message, checkpoint.step if checkpoint else 0)
+        if self.device.identity.details.get("calibration") == "":
+            self._warn(
+                "the board is trained as it was made: it has no calibration (equipoise calibrate --device ADDRESS)",
+                checkpoint.step if checkpoint else 0,
+            )
         begun_on = self.run.device()
         self.run.record_device(self.device.identity)
         if checkpoint is None:

@@ -15,7 +15,7 @@ __all__ = ["AsMade", "Correction"]
 class Correction(ABC):
     """Turns wanted into told, and read into meant; the substrate calls it, and nobody else does.
 
-    What symmetric nudging cancels by itself (stiffness, quartic, bias gain, time constants) is left alone.
+    What symmetric nudging cancels by itself (stiffness, quartic, time constants) is left alone.
     """
 
     @property

@@ -45,6 +45,7 @@ def correction_for(
         return AsMade(board.limits.lsb)
     if not force and (reason := check_standard(board, record).reason):
         raise CalibrationError(
-            f"The board has drifted: {reason}. Run equipoise calibrate, or use it all the same with --any-calibration"
+            f"The board has drifted: {reason}. Run equipoise calibrate, or use the record all the same with the "
+            "option calibration=any of the board's address"
         )
     return record.correction()
