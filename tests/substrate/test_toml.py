@@ -89,7 +89,7 @@ def test_read_network(tmp_path: Path) -> None:
         (
             "clamped = true",
             "frozen = true",
-            "Key 'frozen' of module 'x' is unknown; known are name, size, stiffness, quartic, clamped",
+            "Key 'frozen' of module 'x' is unknown; known are name, size, stiffness, quartic, clamped, railed",
         ),
         (
             'output = "y"',
