@@ -49,6 +49,9 @@ class TrainConfig:
         ``adam``, ``momentum`` or ``sgd``.
     learning_rate, gain_rate, bias_rate
         Step size for U and V; and what it is multiplied by for gains and for biases.
+    rate_by_size
+        Whether the step size of weights at a module's end is also multiplied by outputs / neurons of the module: the
+        more neurons drive a bus together, the less each should move it.
     warm_up
         Steps over which the rate rises; afterwards it falls to a hundredth along a cosine.
     clip
@@ -81,6 +84,7 @@ class TrainConfig:
     learning_rate: float = 3e-3
     gain_rate: float = 1.0
     bias_rate: float = 1.0
+    rate_by_size: bool = False
     warm_up: int = 20
     clip: float = 0.0
     average: float = 0.0

@@ -72,9 +72,13 @@ class Optimiser:
         self._config = config
         self._momentum, self._spread = _DECAY[config.optimiser]
         zeros = Parameters.zeros(network)
+
+        def rate(end: str) -> float:
+            return network.outputs / network[end].size if config.rate_by_size else 1.0
+
         rates = Parameters(
-            tuple(np.ones_like(u) for u in zeros.U),
-            tuple(np.ones_like(v) for v in zeros.V),
+            tuple(np.full_like(u, rate(c.a)) for u, c in zip(zeros.U, network.couplings, strict=True)),
+            tuple(np.full_like(v, rate(c.b)) for v, c in zip(zeros.V, network.couplings, strict=True)),
             tuple(np.full_like(gain, config.gain_rate) for gain in zeros.gain),
             np.full_like(zeros.bias, config.bias_rate),
         )

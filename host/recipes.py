@@ -16,12 +16,13 @@ __all__ = ["RECIPES", "recipe"]
 
 
 def _network(
-    size: int, hidden: int, ranks: tuple[int, int, int], edm: Edm, *, dt: float, quartic: float = 1.0
-) -> Network:
+    size: int, hidden: int, ranks: tuple[int, int, int], edm: Edm, *,
+    dt: float, stiffness: float = 1.0, quartic: float = 1.0, railed: bool = False,
+) -> Network:  # fmt: skip
     """Input, hidden and output module, all joined; the output has no quartic, so that it can be linear in its input."""
     modules = (
         Module("input", size, clamped=True),
-        Module("hidden", hidden, quartic=quartic),
+        Module("hidden", hidden, stiffness, quartic, railed=railed),
         Module("output", size, quartic=0.0),
     )
     couplings = (
@@ -33,11 +34,16 @@ def _network(
 
 
 def _digits(size: int, data: str) -> TrainConfig:
-    """The full recipe: starts as the best linear filter, and learns what that cannot do."""
+    """The full recipe: starts as the best linear filter, and learns what that cannot do.
+
+    Hidden neurons bend at their rails alone, so all relax at one rate, and a few long steps do for what a quartic needs
+    a hundred for: docs/ablation.md.
+    """
     edm = Edm(levels=32)
     return TrainConfig(
-        "digits", data, _network(size, 256, (64, 64, 64), edm, dt=0.125, quartic=0.5), start="wiener", edm=edm,
-        steps=2000, batch=128, beta=1 / 8, learning_rate=2e-3, average=0.995, evaluate_every=200, checkpoint_every=50,
+        "digits", data, _network(size, 256, (64, 64, 64), edm, dt=1.0, stiffness=0.5, quartic=0.0, railed=True),
+        start="wiener", edm=edm, steps=4000, batch=128, free_steps=12, nudged_steps=6, beta=1 / 8, learning_rate=6e-3,
+        rate_by_size=True, average=0.995, evaluate_every=400, checkpoint_every=50,
     )  # fmt: skip
 
 

@@ -18,9 +18,14 @@ __all__ = ["check_data", "start_parameters"]
 _SCALE = 2.0
 """Length of the columns of U and V in the linear filter: gains shrink by its square, into their range."""
 
-_DRIVE = 2.0
-_BIAS = 1.0
+_DRIVE, _BIAS = 2.0, 1.0
 """What hidden neurons start with: strong enough that their quartic bends."""
+
+_RAILED_DRIVE = _RAILED_BIAS = 4.0
+"""The same for railed modules, for each unit of stiffness: strong enough that they meet their rails."""
+
+_BALANCE = 2.0
+"""How much longer than drawn a railed module's coupling is at its clamped end, and shorter at its own."""
 
 
 def check_data(config: TrainConfig, data: Dataset) -> None:
@@ -77,7 +82,7 @@ def start_parameters(config: TrainConfig, data: Dataset) -> Parameters:
 
 
 def _driven(network: Network, parameters: Parameters, source: str, rng: np.random.Generator) -> Parameters:
-    """Drive each hidden module with standard deviation ``_DRIVE`` for inputs of variance 1, and give it random biases.
+    """Drive each hidden module, and give it random biases; ``_DRIVE`` is a deviation, for inputs of variance 1.
 
     Without it hidden neurons stay where they are linear, and for long learn nothing that the filter does not do;
     without biases they are odd functions of the input.
@@ -88,9 +93,16 @@ def _driven(network: Network, parameters: Parameters, source: str, rng: np.rando
         if source not in (coupling.a, coupling.b) or hidden == network.output:
             continue
         drives = U[number] @ V[number].T
-        scale = np.sqrt(_DRIVE / np.sqrt(np.sum(drives**2) / network[hidden].size))
-        U[number], V[number] = U[number] * scale, V[number] * scale
-        bias[:, network.slices[hidden]] = rng.uniform(-_BIAS, _BIAS, network[hidden].size)
+        railed = network[hidden].railed
+        soft = float(network.stiffness[network.slices[hidden]].mean())
+        drive, most = (_RAILED_DRIVE * soft, _RAILED_BIAS * soft) if railed else (_DRIVE, _BIAS)
+        scale = np.sqrt(drive / np.sqrt(np.sum(drives**2) / network[hidden].size))
+        # The hidden end has more neurons and larger states; if they are railed, this much more of the product goes to
+        # the other end, or the bus that carries its side of the contrast would saturate.
+        balance = _BALANCE if railed else 1.0
+        to_source = balance if coupling.a == source else 1 / balance
+        U[number], V[number] = U[number] * scale * to_source, V[number] * scale / to_source
+        bias[:, network.slices[hidden]] = rng.uniform(-most, most, network[hidden].size)
     return Parameters(tuple(U), tuple(V), parameters.gain, bias)
 
 

@@ -277,7 +277,12 @@ class _Training:
         )
 
     def _watch(self, step: int, result: Result, beta: float) -> None:
-        """Warn, once, when the free phase is too short for beta."""
+        """Warn, once, when the free phase is too short for beta.
+
+        Not where neurons rest at their rails: what pushes them there is in a device's residual too.
+        """
+        if self.config.network.railed.any():
+            return
         ratio = result.residual / beta
         if ratio > _RESIDUAL_WARNING and not self.warned:
             self.warned = True

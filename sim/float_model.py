@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ..substrate.contrast import contrast
 from ..substrate.errors import CapabilityError, DeviceError
 from ..substrate.interface import Identity, Substrate
-from ..substrate.network import Network
+from ..substrate.network import RAIL, Network
 from ..substrate.parameters import Parameters
 from ..substrate.phases import Estimator, Minibatch, Result, Schedule
 
@@ -157,6 +157,7 @@ class _Dynamics:
     def __init__(self, network: Network, parameters: Parameters) -> None:
         self.network, self.parameters = network, parameters
         self.free, self.clamped = _rows(network, clamped=False), _rows(network, clamped=True)
+        self.railed = [rows for name, rows in self.free.items() if network[name].railed]
         self.gains: list[Array] = []  # of each live end, (levels, k)
         self.blocks: list[tuple[slice, slice, Array]] = []  # of each module: neurons, buses, weights (n, buses)
         place: dict[tuple[int, str], int] = {}  # first bus of each live end, by coupling and module
@@ -244,10 +245,14 @@ class _Dynamics:
                 s *= scratch
                 s += drift
                 s += push
+                for rows in self.railed:
+                    np.clip(s[rows], -RAIL, RAIL, out=s[rows])
                 if step == steps - 1:
                     residual = float(np.abs(s - before).mean()) / dt
                 if noise is not None:
                     s += next(noise)
+                    for rows in self.railed:
+                        np.clip(s[rows], -RAIL, RAIL, out=s[rows])
         return s.T, residual
 
     def _constant_force(self, clamped: Array, levels: NDArray[np.int64]) -> Array:

@@ -5,6 +5,9 @@ R_p = V[:,p] . s_b of each coupling,
 
     E(s) = sum_i (stiffness_i/2 s_i^2 + quartic_i/4 s_i^4 - bias_i s_i) - sum_p gain_p L_p R_p
 
+Neurons of railed modules stay within +-RAIL: one that is pushed against its rail rests there, and moves no more than a
+clamped one.
+
 The oracle is the true gradient that equilibrium propagation estimates: B. Scellier, Y. Bengio, "Equilibrium
 Propagation", Frontiers in Computational Neuroscience 11:24 (2017), theorem 1 and its appendix.
 """
@@ -17,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import DataError, ParameterError
-from .network import Coupling, Network
+from .network import RAIL, Coupling, Network
 from .parameters import Parameters
 from .phases import Minibatch
 
@@ -102,12 +105,12 @@ def equilibrium(network: Network, parameters: Parameters, minibatch: Minibatch, 
     ParameterError
         If a sample does not get there: the energy has no bottom, or what was found is a saddle.
     """
-    levels, free = minibatch.levels, ~network.clamped
+    levels = minibatch.levels
     states = np.zeros((len(minibatch), network.neurons))
     states[:, network.clamped] = minibatch.clamped
     with np.errstate(over="ignore", invalid="ignore"):  # states that run away are reported below
         states = _newton(network, parameters, _descend(network, parameters, states, levels), levels, tolerance)
-        left = np.abs(force(network, parameters, states, levels)[:, free]).max(axis=1)
+        left = np.abs(_motion(network, states, force(network, parameters, states, levels))).max(axis=1)
     settled = left <= tolerance
     if not np.all(settled):
         sample = int(np.argmin(settled))
@@ -115,7 +118,7 @@ def equilibrium(network: Network, parameters: Parameters, minibatch: Minibatch, 
             f"Sample {sample} finds no equilibrium, a force of {left[sample]:.3g} is left where {tolerance:g} is "
             "allowed: weaken the couplings, or raise stiffness or quartic"
         )
-    _require_minimum(hessian(network, parameters, states, levels)[:, free][:, :, free])
+    _require_minimum(_stiff(network, parameters, states, levels))
     return states
 
 
@@ -145,8 +148,9 @@ def oracle(network: Network, parameters: Parameters, minibatch: Minibatch, state
     levels, free = minibatch.levels, ~network.clamped
     v = np.zeros_like(s)
     v[:, network.slices[network.output]] = minibatch.target - s[:, network.slices[network.output]]
-    second = hessian(network, parameters, s, levels)[:, free][:, :, free]
+    second = _stiff(network, parameters, s, levels)
     _require_minimum(second)
+    v[_held(network, s, force(network, parameters, s, levels))] = 0.0
     v[:, free] = np.linalg.solve(second, v[:, free, None])[..., 0]
 
     by_level = np.zeros((network.levels, len(s)))
@@ -170,10 +174,10 @@ def _descend(network: Network, parameters: Parameters, states: Array, levels: Le
     step = np.full((len(states), 1), network.dt)
     height = energy(network, parameters, states, levels)
     for _ in range(DESCENT_STEPS):
-        slope = np.where(network.clamped, 0.0, force(network, parameters, states, levels))
+        slope = _motion(network, states, force(network, parameters, states, levels))
         if np.abs(slope).max() <= DESCENT_GOAL:
             break
-        trial = states + step * slope
+        trial = _within(network, states + step * slope)
         reached = energy(network, parameters, trial, levels)
         down = reached <= height
         states, height = np.where(down[:, None], trial, states), np.where(down, reached, height)
@@ -189,10 +193,10 @@ def _newton(network: Network, parameters: Parameters, states: Array, levels: Lev
     free = ~network.clamped
     height = energy(network, parameters, states, levels)
     for _ in range(NEWTON_STEPS):
-        left = force(network, parameters, states, levels)[:, free]
+        left = _motion(network, states, force(network, parameters, states, levels))[:, free]
         if not np.all(np.isfinite(left)) or np.abs(left).max() <= tolerance:
             break
-        second = hessian(network, parameters, states, levels)[:, free][:, :, free]
+        second = _stiff(network, parameters, states, levels)
         softest = np.linalg.eigvalsh(second)[:, 0]
         shift = np.where(softest < SOFTEST, SOFTEST - 2 * np.minimum(softest, 0.0), 0.0)
         step = np.zeros_like(states)
@@ -200,13 +204,39 @@ def _newton(network: Network, parameters: Parameters, states: Array, levels: Lev
             ..., 0
         ]
         for _ in range(NEWTON_HALVINGS):
-            reached = energy(network, parameters, states + step, levels)
+            moved = _within(network, states + step)
+            reached = energy(network, parameters, moved, levels)
             uphill = ~(reached <= height + ROUNDING * (1 + np.abs(height)))
             if not np.any(uphill):
                 break
             step[uphill] /= 2
-        states, height = states + step, reached
+        states, height = moved, reached
     return states
+
+
+def _held(network: Network, states: Array, pull: Array) -> NDArray[np.bool_]:
+    """Neurons that do not move, (B, N): clamped, or pushed against their rail."""
+    return network.clamped | (network.railed & (np.abs(states) >= RAIL) & (pull * states > 0))
+
+
+def _motion(network: Network, states: Array, pull: Array) -> Array:
+    """The force, 0 where it moves nothing; (B, N)."""
+    return np.where(_held(network, states, pull), 0.0, pull)
+
+
+def _within(network: Network, states: Array) -> Array:
+    """States, those of railed neurons within the rails."""
+    return np.where(network.railed, np.clip(states, -RAIL, RAIL), states)
+
+
+def _stiff(network: Network, parameters: Parameters, states: Array, levels: Levels) -> Array:
+    """Hessian on the neurons that are not clamped, (B, F, F); those that a rail holds stand alone in it."""
+    free = ~network.clamped
+    second: Array = hessian(network, parameters, states, levels)[:, free][:, :, free]
+    if network.railed.any():
+        held = _held(network, states, force(network, parameters, states, levels))[:, free]
+        second = np.where(held[:, :, None] | held[:, None, :], np.eye(second.shape[1]), second)
+    return second
 
 
 def _require_minimum(second: Array) -> None:

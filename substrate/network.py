@@ -10,8 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import NetworkError
+from .formats import FORMATS
 
-__all__ = ["Coupling", "Module", "Network"]
+__all__ = ["RAIL", "Coupling", "Module", "Network"]
+
+RAIL = FORMATS.state.limit
+"""Largest state of a device."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +34,9 @@ class Module:
         Strength of the quartic term, for all neurons or one for each. At least 0.
     clamped
         Whether the states are inputs: set for each sample, and never moved by a force.
+    railed
+        Whether its neurons are meant to reach the rails, +-:data:`RAIL`, so that they bend there. Every device has
+        rails; where this is set the equations (float model, oracle) have them too, and states rest there.
 
     Raises
     ------
@@ -42,6 +49,7 @@ class Module:
     stiffness: float | tuple[float, ...] = 1.0
     quartic: float | tuple[float, ...] = 1.0
     clamped: bool = False
+    railed: bool = False
 
     def __post_init__(self) -> None:
         if not self.name or not isinstance(self.name, str):
@@ -164,6 +172,11 @@ class Network:
     def clamped(self) -> NDArray[np.bool_]:
         """Mask (N,) of the neurons that are clamped."""
         return np.concatenate([np.full(module.size, module.clamped) for module in self.modules])
+
+    @cached_property
+    def railed(self) -> NDArray[np.bool_]:
+        """Mask (N,) of the neurons that rails hold, the clamped ones excluded."""
+        return np.concatenate([np.full(m.size, m.railed and not m.clamped) for m in self.modules])
 
     @cached_property
     def inputs(self) -> int:

@@ -93,6 +93,8 @@ def network_to_toml(network: Network) -> str:
         table["name"], table["size"] = module.name, module.size
         table["stiffness"], table["quartic"] = _numbers(module.stiffness), _numbers(module.quartic)
         table["clamped"] = module.clamped
+        if module.railed:  # else left out, as in files from before there were rails
+            table["railed"] = True
         modules.append(table)
     for coupling in network.couplings:
         table = tomlkit.table()
@@ -166,6 +168,7 @@ _MODULE: dict[str, _Kind] = {
     "stiffness": ("a number or a list of numbers", _is_numbers),
     "quartic": ("a number or a list of numbers", _is_numbers),
     "clamped": ("true or false", _is_truth),
+    "railed": ("true or false", _is_truth),
 }
 
 _COUPLING: dict[str, _Kind] = {

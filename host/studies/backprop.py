@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ...substrate.errors import ToolError
-from ...substrate.network import Network
+from ...substrate.network import RAIL, Network
 from ...substrate.parameters import Parameters
 from ...substrate.phases import Minibatch
 
@@ -44,7 +44,7 @@ def backprop(network: Network, parameters: Parameters, minibatch: Minibatch, ste
     u, v, gain, bias = leaves[:count], leaves[count : 2 * count], leaves[2 * count : 3 * count], leaves[-1]
     levels = torch.tensor(minibatch.levels)
     drive = [each[levels] for each in gain]
-    free = torch.tensor(~network.clamped)
+    free, railed = torch.tensor(~network.clamped), torch.tensor(network.railed)
     stiffness, quartic = torch.tensor(network.stiffness), torch.tensor(network.quartic)
     states = torch.zeros((len(minibatch), network.neurons), dtype=torch.float64)
     states[:, ~free] = torch.tensor(minibatch.clamped, dtype=torch.float64)
@@ -60,6 +60,7 @@ def backprop(network: Network, parameters: Parameters, minibatch: Minibatch, ste
         )
         force = push + bias[levels] - stiffness * states - quartic * states**3
         states = torch.where(free, states + network.dt * force, begin)
+        states = torch.where(railed, states.clamp(-RAIL, RAIL), states)
     miss = states[:, network.slices[network.output]] - torch.tensor(minibatch.target)
     cost = (miss**2).sum() / 2 / len(minibatch)
     gradients = torch.autograd.grad(cost, leaves)

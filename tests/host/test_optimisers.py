@@ -49,6 +49,14 @@ def test_sgd_goes_along_the_direction_with_its_rates():
     assert np.allclose(run(config, [direction]), draw(0).vector() + 0.01 * rates.vector() * direction.vector())
 
 
+def test_the_rate_by_size_is_smaller_where_more_neurons_drive_a_bus():
+    config = replace(CONFIG, optimiser="sgd", rate_by_size=True)  # 3 neurons at the clamped end, 2 outputs
+    direction = draw(1)
+    rates = direction.map(np.ones_like)
+    rates = Parameters((rates.U[0] * 2 / 3,), rates.V, rates.gain, rates.bias)
+    assert np.allclose(run(config, [direction]), draw(0).vector() + 0.01 * rates.vector() * direction.vector())
+
+
 def test_momentum_averages():
     first, second = draw(1), draw(2)
     a, b = first.vector(), second.vector()

@@ -203,6 +203,15 @@ def test_a_short_free_phase_is_warned_of_once(tmp_path):
     assert [record["message"] for record in of_kind(run, "warning")] == [warning]
 
 
+def test_the_push_into_a_rail_is_no_sign_of_a_short_free_phase(tmp_path):
+    network = small_config(tmp_path).network
+    railed = replace(network, modules=tuple(replace(module, railed=not module.clamped) for module in network))
+    run, silent = small_run(tmp_path, free_steps=1, beta=1e-3, network=railed), Silent()
+    with Golden() as device:
+        train(run, device, silent)
+    assert silent.warnings == []
+
+
 def test_a_batch_too_large_for_the_device(tmp_path):
     with Golden() as device, pytest.raises(CapabilityError, match=r"^batch 300 is more than this device takes at once"):
         train(small_run(tmp_path, batch=300), device, Silent())

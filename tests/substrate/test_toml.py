@@ -1,5 +1,6 @@
 """Networks as TOML: round trips and exact messages."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,8 @@ def any_networks(draw: st.DrawFn) -> Network:
 @given(any_networks())
 def test_round_trip(network: Network) -> None:
     assert network_from_toml(network_to_toml(network)) == network
+    railed = replace(network, modules=tuple(replace(module, railed=True) for module in network))
+    assert network_from_toml(network_to_toml(railed)) == railed
 
 
 def test_defaults_are_those_of_network_and_module() -> None:
@@ -89,7 +92,7 @@ def test_read_network(tmp_path: Path) -> None:
         (
             "clamped = true",
             "frozen = true",
-            "Key 'frozen' of module 'x' is unknown; known are name, size, stiffness, quartic, clamped",
+            "Key 'frozen' of module 'x' is unknown; known are name, size, stiffness, quartic, clamped, railed",
         ),
         (
             'output = "y"',
