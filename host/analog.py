@@ -29,8 +29,8 @@ _BOARDS = {
 _DEVICE = {"averages": int, "order": str, "calibration": str}
 """Options of every analog device, see :class:`~..drivers.analog.device.AnalogDevice`.
 
-``calibration`` is ``none``, ``any`` (the newest record, whatever its state) or the beginning of a record's identifier; if it is
-not given, the newest record counts, which must be valid.
+``calibration`` is ``none``, ``any`` (the newest record, whatever its state) or the beginning of a record's
+identifier; if it is not given, the newest record counts, which must be valid.
 """
 
 

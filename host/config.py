@@ -15,7 +15,7 @@ from .edm import Edm
 __all__ = ["TrainConfig"]
 
 
-_LATER = ("label", "label_drop")
+_LATER = ("label", "label_drop", "rate_by_size")
 """Fields that runs of the first version do not have."""
 
 

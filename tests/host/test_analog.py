@@ -39,6 +39,35 @@ def ngspice():
         pytest.skip(str(error))
 
 
+@pytest.fixture(autouse=True)
+def records(tmp_path, monkeypatch):
+    """A folder of calibrations of its own."""
+    monkeypatch.setenv("EQUIPOISE_CALIBRATIONS", str(tmp_path / "calibrations"))
+    return tmp_path / "calibrations"
+
+
+def test_a_calibrated_board_is_opened_with_its_newest_record(ngspice, call):
+    """The same board, whatever else its address says; another board has none; an expired record is refused."""
+    board = "spice:?neurons=4&channels=2&mismatch=0.03&seed=4"
+    with open_device(board) as device:
+        assert device.identity.details["calibration"] == ""
+    code, out, err = call("calibrate", "--device", board, "--json")
+    assert code == 0, err
+    record = json.loads(out)["id"]
+    with open_device(f"{board}&averages=4") as device:
+        assert device.identity.details["calibration"] == record
+    with open_device(f"{board}&calibration=none") as device:
+        assert device.identity.details["calibration"] == ""
+    with open_device("spice:?neurons=4&channels=2&mismatch=0.03&seed=5") as device:
+        assert device.identity.details["calibration"] == ""
+    code, _, err = call("calibrate", "--device", board, "--valid", "1e-6", "--json")
+    assert code == 0, err
+    with pytest.raises(EquipoiseError, match=r"^Calibration \w+ expired on .* with the option calibration=any"):
+        open_device(board)
+    with open_device(f"{board}&calibration=any") as device:
+        assert device.identity.details["calibration"] not in ("", record)
+
+
 def test_training_goes_on_the_spice_board(ngspice, call, tmp_path, monkeypatch):
     np.save(tmp_path / "data.npy", np.random.default_rng(0).normal(size=(12, 1, 2)))
     (tmp_path / "net.toml").write_text(NETWORK)
