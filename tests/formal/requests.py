@@ -21,7 +21,7 @@ class _Inside:
 
     STATES = (
         *("IDLE", "JUDGE", "RECORD", "DISPATCH", "ARGUMENTS", "LOOK UP", "COUNT ROWS", "ADD ROWS", "CHECK ROWS"),
-        *("WRITE", "START", "RUN", "ANSWER", "PAYLOAD", "DONE"),
+        *("CHECKSUM", "WRITE", "START", "RUN", "ANSWER", "PAYLOAD", "DONE"),
     )
 
     def __init__(self, processor: CommandProcessor) -> None:
@@ -34,6 +34,7 @@ class _Inside:
         self.arguments = inside.signal("arguments", 40)
         self.busy = inside.part(1, lambda m: m.submodules.access.busy)
         self.rows = inside.signal("content", 3)
+        self.count = inside.part(16, lambda m: m.submodules.access.count)
         access = inside.inside("access")
         self.byte = access.signal("index", 2)
         self.flight, self.waiting, self.waiting_last = (
@@ -121,8 +122,9 @@ class ExecutesOnce(wiring.Component):
         m.d.comb += Cover(done & run & running & ((header.sequence + 1)[:16] == expected), "a RUN that is repeated")
 
         # What holds in each state: the solver is told, and proves it with the rest.
+        looks = (header.operation == Operation.READ) | (header.operation == Operation.CHECK)
         rows = ("COUNT ROWS", "ADD ROWS", "CHECK ROWS")
-        executing = own.any("DISPATCH", "ARGUMENTS", "LOOK UP", *rows, "WRITE", "START", "RUN")
+        executing = own.any("DISPATCH", "ARGUMENTS", "LOOK UP", *rows, "CHECKSUM", "WRITE", "START", "RUN")
         answering = own.any("ANSWER", "PAYLOAD", "DONE")
         with m.If(own.state["JUDGE"]):
             behind = (expected - header.sequence)[:16]
@@ -130,6 +132,7 @@ class ExecutesOnce(wiring.Component):
         with m.If(own.state["RECORD"]):
             repeated = own.repeated == ~in_order
             m.d.comb += Assert(request.valid & served & ~greeting & running & repeated, "invariant: repeated or not")
+            m.d.comb += Assert(own.index == 0, "invariant: no argument is taken")
         with m.If(own.any("IDLE", "JUDGE", "RECORD")):
             m.d.comb += [
                 Assert((own.running == running) & (own.expected == expected), "invariant: the session"),
@@ -159,9 +162,7 @@ class ExecutesOnce(wiring.Component):
         m.d.comb += Assert(own.any(*own.STATES), "invariant: a state")
         with m.If(own.any("ARGUMENTS", "LOOK UP")):
             m.d.comb += Assert(own.index == taken, "invariant: arguments taken")
-            whole = Mux(
-                greeting, _NONCE, Mux(header.operation == Operation.READ, READ_REQUEST.size, WRITE_REQUEST.size)
-            )
+            whole = Mux(greeting, _NONCE, Mux(looks, READ_REQUEST.size, WRITE_REQUEST.size))
             m.d.comb += Assert(Mux(own.state["LOOK UP"], taken == whole, taken < whole), "invariant: how many")
             for byte in range(_NONCE):
                 with m.If(greeting & (taken > byte)):
@@ -170,8 +171,10 @@ class ExecutesOnce(wiring.Component):
         with m.If(own.state["DISPATCH"]):
             m.d.comb += Assert((taken == 0) & (own.index == 0) & ~started, "invariant: nothing of the request is done")
         with m.If(own.any("ARGUMENTS", "LOOK UP", *rows, "WRITE")):
-            reads = own.any("ARGUMENTS", "LOOK UP", "ADD ROWS", "CHECK ROWS") & (header.operation == Operation.READ)
-            m.d.comb += Assert(reads | greeting | (header.operation == Operation.WRITE), "invariant: READ or WRITE")
+            reads = own.any("ARGUMENTS", "LOOK UP", "ADD ROWS", "CHECK ROWS") & looks
+            m.d.comb += Assert(
+                reads | greeting | (header.operation == Operation.WRITE), "invariant: READ, CHECK or WRITE"
+            )
             m.d.comb += Assert(~started, "invariant: nothing was started")
         with m.If(own.any(*rows)):
             m.d.comb += Assert(~greeting, "invariant: no HELLO")
@@ -179,8 +182,14 @@ class ExecutesOnce(wiring.Component):
             m.d.comb += Assert(run & in_order & (started == own.state["RUN"]), "invariant: a RUN")
         with m.If(own.state["WRITE"]):
             m.d.comb += Assert(in_order, "invariant: a WRITE")
-        reading = own.any("ANSWER", "PAYLOAD") & (header.operation == Operation.READ) & (own.rows == _ROWS)
         pending = own.flight.any() | own.waiting | (own.bytes_left != 0)
+        with m.If(own.state["CHECKSUM"]):
+            m.d.comb += [
+                Assert((header.operation == Operation.CHECK) & ~started, "invariant: a CHECK"),
+                Assert((own.count != 0) | (~own.busy & ~pending), "invariant: nothing is read of no rows"),
+            ]
+        answers = own.any("ANSWER", "PAYLOAD") & (header.operation == Operation.READ) & (own.rows == _ROWS)
+        reading = answers | own.state["CHECKSUM"]
         with m.If(own.busy):
             m.d.comb += Assert(own.state["WRITE"] | reading, "invariant: what reaches the spaces")
         with m.If(pending):
