@@ -55,9 +55,14 @@ def table(reports: list[BuildReport]) -> str:
         speed = report.speed
         fast = f"{speed.cycles_per_step} | {speed.steps_per_second:,.0f}" if speed else "- | -"
         lines.append(f"| {report.board} | {sizes} | {used} | {clock} | {fast} |")
-    for tools in sorted({", ".join(sorted(set(report.tools.values()))) for report in reports}):
+    for tools in sorted({", ".join(sorted({_tool(*tool) for tool in report.tools.items()})) for report in reports}):
         lines += ["", f"Tools: {tools}."]
     return "\n".join(lines) + "\n"
+
+
+def _tool(name: str, version: str) -> str:
+    """Packages and native tools are named in their versions, but for Amaranth."""
+    return f"{name} {version}" if name == "amaranth" else version
 
 
 if __name__ == "__main__":

@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from equipoise.gateware.boards import BOARDS, load_board
-from equipoise.gateware.build import BuildReport, parse_geometry
+from equipoise.gateware.build import BuildReport, build, build_bitstream, parse_geometry
 from equipoise.gateware.build.build import digest
 from equipoise.gateware.build.report import make_report, project
+from equipoise.gateware.build.tools import Tool
 from equipoise.host.bench import bench_network
 from equipoise.substrate.errors import ToolError
 from equipoise.substrate.geometry import Geometry
@@ -44,13 +45,35 @@ def routed(fmax: float) -> dict:
     return {
         "utilization": {"MULT18X18D": {"used": 26, "available": 28}, "DCCA": {"used": 2, "available": 56}},
         "fmax": {clock: {"achieved": fmax, "constraint": 80.0}, "oscillator": {"achieved": 200.0, "constraint": 25.0}},
-        "critical_paths": [{"from": f"posedge {clock}", "to": f"posedge {clock}", "path": [step]}],
+        "critical_paths": [
+            {"from": f"posedge other.{clock}", "to": f"posedge other.{clock}", "path": []},
+            {"from": f"posedge {clock}", "to": f"posedge {clock}", "path": [step]},
+        ],
     }
 
 
 def report(fmax: float) -> BuildReport:
     speed = project(BOARD, BOARD.geometry, bench_network())
     return make_report(BOARD, BOARD.geometry, bytes(8), {"yosys": "1"}, routed(fmax), speed)
+
+
+@pytest.mark.parametrize(("reached", "tried"), [([23.9, 24.5, 26.0], 2), ([23.0] * 4, 4)])
+def test_an_ice40_is_placed_anew_until_its_timing_is_met(monkeypatch, tmp_path, reached, tried) -> None:
+    seeds = []
+
+    def run(tool: Tool, arguments: list[str], folder: Path) -> None:
+        """The tool's part, as far as the build looks at it."""
+        if tool.name == "nextpnr-ice40":
+            seeds.append(int(arguments[arguments.index("--seed") + 1]))
+            fmax = {"clk": {"achieved": reached[len(seeds) - 1], "constraint": 24.0}}
+            made = {"utilization": {}, "fmax": fmax, "critical_paths": []}
+            (folder / "report.json").write_text(json.dumps(made))
+
+    monkeypatch.setenv("EQUIPOISE_CACHE", str(tmp_path))
+    monkeypatch.setattr(build, "run_build_tool", run)
+    made = build_bitstream(BOARDS["icebreaker"])
+    assert seeds == list(range(1, tried + 1))
+    assert made.report.fmax_mhz == reached[tried - 1]
 
 
 def test_report(tmp_path: Path) -> None:
