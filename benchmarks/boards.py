@@ -1,9 +1,9 @@
 """Reports of the larger builds, kept in docs/builds, and the table of them in docs/boards.md.
 
-    python benchmarks/boards.py [BOARD[:GEOMETRY] ...]
+    python benchmarks/boards.py [BOARD[:GEOMETRY][@MHZ] ...]
 
-Builds each board named, with its own geometry or the one given as for ``equipoise build`` (this takes from minutes to
-hours, unless it is in the cache), keeps its report, and writes the table anew from all reports kept. Timing that is not
+Builds each board named, with its own geometry and clock or those given as for ``equipoise build`` (this takes from minutes
+to hours, unless it is in the cache), keeps its report, and writes the table anew from all reports kept. Timing that is not
 met is kept too, and the table says so.
 """
 
@@ -27,8 +27,9 @@ def report(stage: str) -> None:
 
 def main() -> None:
     for argument in sys.argv[1:]:
-        name, _, text = argument.partition(":")
-        board = find_board(name)
+        rest, _, clock = argument.partition("@")
+        name, _, text = rest.partition(":")
+        board = find_board(name).at_clock(float(clock) if clock else None)
         geometry = parse_geometry(text, board.geometry)
         build = build_bitstream(board, geometry, network=bench_network(), stage=report)
         BUILDS.mkdir(exist_ok=True)

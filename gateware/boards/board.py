@@ -6,7 +6,7 @@ import importlib
 import importlib.util
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +96,20 @@ class Board:
     def __post_init__(self) -> None:
         if self.family not in {"ecp5", "ice40"}:
             raise ValueError(f"Family of board '{self.name}' must be ecp5 or ice40, not {self.family!r}")
+
+    def at_clock(self, megahertz: float | None) -> Board:
+        """The same board with another clock of the gateware; with its own if None.
+
+        Raises
+        ------
+        ToolError
+            If it is no frequency. (Whether the PLL makes it, and its baud rate, the build finds out.)
+        """
+        if megahertz is None:
+            return self
+        if not 1 <= megahertz <= 500:
+            raise ToolError(f"Clock of {self.name} must be from 1 to 500 MHz, not {megahertz:g}")
+        return replace(self, clock=round(megahertz * 1e6))
 
     def make_platform(self) -> Any:
         """Make the Amaranth platform.

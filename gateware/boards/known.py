@@ -9,8 +9,8 @@ from .board import Board, Lamps
 
 __all__ = ["BOARDS"]
 
-_ECP5_CLOCK = 80_000_000
-"""What the builds reach (docs/boards.md). A bit takes 20 cycles at 4 Mbaud, 27 at 3 Mbaud (1.2 % slow)."""
+_ECP5_CLOCK = 60_000_000
+"""What the boards' own geometries reach (docs/boards.md); smaller ones run faster. A bit takes 20 cycles at 3 Mbaud."""
 
 SMALL_ECP5 = Geometry(
     lanes=8, contexts=2, neurons=256, rows=1024, groups=8, levels=8, sample_words=8192, output_words=4096

@@ -14,7 +14,7 @@ from .options import Debug, Json, console, show_json
 if TYPE_CHECKING:
     from ...gateware.build import BoardBuild
 
-__all__ = ["BoardName", "GeometryText", "build"]
+__all__ = ["BoardName", "Clock", "GeometryText", "build"]
 
 BoardName = Annotated[
     str | None, typer.Argument(metavar="BOARD", help="Name of a board, or a Python file that defines one.")
@@ -25,10 +25,16 @@ GeometryText = Annotated[
     typer.Option("--geometry", metavar="NAME=N,...", help="Sizes other than the board's own, as lanes=8,contexts=2."),
 ]
 
+Clock = Annotated[
+    float | None,
+    typer.Option("--clock", metavar="MHZ", help="Clock of the gateware, if not the board's own.", show_default=False),
+]
+
 
 def build(
     board: BoardName = None,
     geometry: GeometryText = "",
+    clock: Clock = None,
     every: Annotated[bool, typer.Option("--list", help="List the boards, and build nothing.")] = False,
     as_json: Json = False,
     debug: Debug = False,
@@ -45,6 +51,8 @@ def build(
 
       equipoise build icebreaker --geometry levels=2,rows=256 --json
 
+      equipoise build ulx3s-25f --geometry lanes=2,contexts=1 --clock 80
+
       equipoise build my_board.py
     """
     from ...gateware.boards import find_board
@@ -57,7 +65,7 @@ def build(
         return
     if board is None:
         raise typer.BadParameter("give the name of a board, or --list", param_hint="BOARD")
-    known = find_board(board)
+    known = find_board(board).at_clock(clock)
     sizes = parse_geometry(geometry, known.geometry)
     with console.status("") as status:
 
@@ -79,7 +87,7 @@ def build(
         report = built.report
         raise ToolError(
             f"Timing of {report.board} is not met: fmax {report.fmax_mhz:.1f} MHz, target {report.target_mhz:.1f} MHz. "
-            "Build fewer lanes or contexts (--geometry), or a board file with a lower clock"
+            "Build fewer lanes or contexts (--geometry), or take a lower clock (--clock)"
         )
 
 

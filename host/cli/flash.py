@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from .build import GeometryText
+from .build import Clock, GeometryText
 from .options import Debug, Json, console, show_json
 
 __all__ = ["flash"]
@@ -24,6 +24,7 @@ def flash(
         str | None, typer.Option(help="USB serial number of the board, if there are several.", show_default=False)
     ] = None,
     geometry: GeometryText = "",
+    clock: Clock = None,
     device: Annotated[
         str | None,
         typer.Option(
@@ -54,9 +55,9 @@ def flash(
     from .progress import percent_bar
     from .selftest import fail_on, test_and_show
 
-    known = find_board(board)
+    known = find_board(board).at_clock(clock)
     built = find_bitstream(known, parse_geometry(geometry, known.geometry))
-    option = f" --geometry {geometry}" if geometry else ""
+    option = (f" --geometry {geometry}" if geometry else "") + (f" --clock {clock:g}" if clock else "")
     if built is None:
         raise ToolError(f"No bitstream is built for {known.name}: equipoise build {board}{option}")
     if not built.report.met:
