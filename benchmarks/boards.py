@@ -2,9 +2,9 @@
 
     python benchmarks/boards.py [BOARD[:GEOMETRY][@MHZ] ...]
 
-Builds each board named, with its own geometry and clock or those given as for ``equipoise build`` (this takes from minutes
-to hours, unless it is in the cache), keeps its report, and writes the table anew from all reports kept. Timing that is not
-met is kept too, and the table says so.
+Builds each board named, with its own geometry and clock or those given as for ``equipoise build`` (this takes from
+minutes to hours, unless it is in the cache), keeps its report, and writes the table anew from all reports kept. Timing
+that is not met is kept too, and the table says so.
 """
 
 from __future__ import annotations
