@@ -25,7 +25,7 @@ calibrate: $(READY)
 	$(BIN)/equipoise calibrate --device 'spice:?mismatch=0.03&seed=1'
 
 bitstreams: $(READY)
-	$(BIN)/equipoise build ulx3s-25f --geometry lanes=2,contexts=1 --clock 80
+	$(BIN)/equipoise build ulx3s-25f --geometry lanes=2,contexts=1
 	$(BIN)/equipoise build icebreaker
 
 # Proofs (docs/formal.md), and netlists of both FPGA families against the golden model (docs/gatelevel.md).
