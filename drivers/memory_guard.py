@@ -19,6 +19,9 @@ __all__ = ["CHECK_CYCLES", "MemoryGuard"]
 CHECK_CYCLES = 5
 """Clock cycles that the device takes for each word of a CHECK, at most."""
 
+_PART_WORDS = 2048
+"""Words of one CHECK at most."""
+
 
 class MemoryGuard:
     """Compares the CRC-32 of areas of a device with that of what was written there.
@@ -33,19 +36,28 @@ class MemoryGuard:
         self._geometry = geometry
 
     def requests(self, held: Mapping[Area, NDArray[Any]], clock: float) -> list[Request]:
-        """One CHECK for each area, of a device that runs at ``clock`` Hz or faster."""
+        """CHECKs of all areas, of a device that runs at ``clock`` Hz or faster."""
         return [
-            check_request(area.space, area.row, area.count, self._geometry, CHECK_CYCLES * self._words(area) / clock)
+            check_request(part.space, part.row, part.count, self._geometry, CHECK_CYCLES * self._words(part) / clock)
             for area in held
+            for part in self._parts(area)
         ]
 
     def damaged(self, held: Mapping[Area, NDArray[Any]], answers: Sequence[Answer]) -> list[Area]:
-        """Areas that do not hold what they must, by the answers to :meth:`requests`."""
+        """Parts of areas that do not hold what they must, by the answers to :meth:`requests`."""
+        parts = [(part, words[part.row - area.row :][: part.count]) for area, words in held.items()
+                 for part in self._parts(area)]  # fmt: skip
         return [
-            area
-            for (area, words), answer in zip(held.items(), answers, strict=True)
-            if int.from_bytes(answer.payload, "little") != zlib.crc32(encode_words(area.space, words))
+            part
+            for (part, words), answer in zip(parts, answers, strict=True)
+            if int.from_bytes(answer.payload, "little") != zlib.crc32(encode_words(part.space, words))
         ]
+
+    def _parts(self, area: Area) -> list[Area]:
+        """An area in parts, each answered soon: a device that is silent for long is taken for idle or dead."""
+        rows = max(1, _PART_WORDS // SPACES[area.space].words(self._geometry))
+        end = area.row + area.count
+        return [Area(area.space, row, min(rows, end - row)) for row in range(area.row, end, rows)]
 
     def words(self, held: Mapping[Area, NDArray[Any]]) -> int:
         """Words in all areas."""
