@@ -193,13 +193,13 @@ class Core(wiring.Component):
             (biases, "biases", Cat(beats[0].neuron, level), sequencer.doing.load_bias),
         ):
             read, write = memory.read_port(), memory.write_port()
-            # One address for both, so that a memory with a single port will do.
+            # One address for both in a compact device, whose large memories have a single port.
             row = Signal.like(read.addr, name=f"{space}_row")
             m.d.comb += [
                 row.eq(Mux(port.busy, address, port.row)),
                 read.addr.eq(row),
                 read.en.eq(~port.busy | used),
-                write.addr.eq(row),
+                write.addr.eq(row if geometry.compact else port.row),
                 write.data.eq(port.write_data),
                 write.en.eq(port.write & (port.space == SPACES[space].code)),
             ]

@@ -85,9 +85,9 @@ class Lane(wiring.Component):
         uses_weight = doing.project | doing.force
         weight = Signal(signed(formats.weight.width))  # of beat 2
         m.d.sync += weight.eq(Mux(uses_weight, weight_read.data, 0))
-        # One address for both, so that a memory with a single port will do.
+        # One address for both in a compact device, whose large memories have a single port.
         row = Signal.like(weight_read.addr)
-        self._host_write(m, weight_write, "weights", row)
+        self._host_write(m, weight_write, "weights", row if geometry.compact else port.row)
         m.d.comb += [
             row.eq(Mux(busy, beats[0].row, port.row)),
             weight_read.addr.eq(row),

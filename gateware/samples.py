@@ -67,14 +67,14 @@ class SampleBuffer(wiring.Component):
         with m.If(self.put):
             m.d.sync += filled.eq(filled + 1)
 
-        # One address for both, so that a memory with a single port will do.
+        # One address for both in a compact device, whose large memories have a single port.
         row = Signal.like(sample_read.addr)
         m.d.comb += [
             row.eq(Mux(port.busy, position, port.row)),
             sample_read.addr.eq(row),
             sample_read.en.eq(~port.busy | self.take),
             self.word.eq(sample_read.data),
-            sample_write.addr.eq(row),
+            sample_write.addr.eq(row if self._geometry.compact else port.row),
             sample_write.data.eq(port.write_data),
             sample_write.en.eq(port.write & (port.space == SPACES["samples"].code)),
             output_read.addr.eq(port.row),
