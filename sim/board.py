@@ -9,11 +9,10 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from ..drivers.socket import SocketTransport
 from ..drivers.transport import Transport
+from ..substrate.closing import Closing
 from ..substrate.errors import DeviceError, LinkError
 from .build import BoardBuild
 from .handover import READY, SOCKET_VARIABLE
@@ -26,7 +25,7 @@ _STOP_TIMEOUT = 30.0
 _DESCRIPTION = "sim:"
 
 
-class SimulatedBoard:
+class SimulatedBoard(Closing):
     """A simulator process and the byte stream to its device.
 
     The process ends when its end of the stream does: on :meth:`close`, and whatever way this process ends. It has a
@@ -132,14 +131,6 @@ class SimulatedBoard:
             self._process.kill()
             self._process.wait()
         self._log.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 class BoardTransport(Transport):

@@ -7,36 +7,19 @@ from dataclasses import dataclass, field, fields, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ..drivers.analog.board import AnalogBoard, BoardIdentity, Drive, Limits, Reading, Trace, Wiring
+from ..drivers.analog.board import AnalogBoard, BoardIdentity, Drive, Limits, Reading, Trace, Wiring, check_wiring
 from ..substrate.errors import CapabilityError, DeviceError
+from .nominal import OFFSET_SHARE, READ_NOISE, VOLTS, nominal_limits
 
 __all__ = ["Effects", "Imperfections", "VirtualBoard"]
 
 Array = NDArray[np.float64]
 
-VOLTS = 4.0
-"""Range of states, targets and clamped values, either side of 0 (V)."""
-
-BITS = 14
-"""Of the readout's converter, over that range."""
-
-TIME_CONSTANT = 10e-6
-"""Of a neuron (s)."""
-
-REFERENCES = (-3.0, -1.5, 0.0, 1.5, 3.0)
-"""Voltages that the readout can be switched to (V)."""
-
-REFERENCE_UNCERTAINTY = 20e-6
-"""Of each of them (V)."""
-
-OFFSET_SHARE = 0.1
-"""Standard deviation of an offset in volts, for a mismatch of 1: a mismatch of 3 % comes with offsets of 3 mV."""
+_LARGEST = 1024
+"""Most neurons and most rank channels: what a computer of today settles in a moment."""
 
 VOLTAGE_SHARE = 0.1
 """Standard deviation of the gain of what makes a voltage, for a mismatch of 1: no current or product is in it."""
-
-READ_NOISE = 0.3e-3
-"""Of one reading (V)."""
 
 SLOW_NOISE = 20e-6
 """Of the 1/f noise that averaging does not remove (V)."""
@@ -198,21 +181,7 @@ class VirtualBoard(AnalogBoard):
         self._parts = Imperfections.draw(neurons, channels, mismatch, seed)
         self._effects = effects or Effects()
         self._rng = np.random.default_rng([seed, 1])
-        self._limits = Limits(
-            neurons=neurons,
-            channels=channels,
-            weight=4.0,
-            gain=4.0,
-            bias=VOLTS,
-            nudge=0.5,
-            volts=VOLTS,
-            stiffness=1.0,
-            quartic=1.0,
-            lsb=2 * VOLTS / 2**BITS,
-            time_constant=TIME_CONSTANT,
-            references=REFERENCES,
-            reference_uncertainty=REFERENCE_UNCERTAINTY,
-        )
+        self._limits = nominal_limits(neurons, channels, _LARGEST)
         self._identity = BoardIdentity(
             "Equipoise", "virtual board", f"{neurons}x{channels}-mismatch{mismatch:g}-seed{seed}", "1"
         )
@@ -237,11 +206,7 @@ class VirtualBoard(AnalogBoard):
     def wire(self, wiring: Wiring) -> None:
         """Set weights and switches."""
         self._answer()
-        for side, weights in (("a", wiring.a), ("b", wiring.b)):
-            if (largest := float(np.abs(weights).max(initial=0.0))) > self._limits.weight:
-                raise CapabilityError(
-                    f"Weights of side {side} must be within +-{self._limits.weight:g}, not {largest:g}"
-                )
+        check_wiring(self._limits, wiring)
         self._wire = _Wire(wiring)
         parts, wire = self._parts, self._wire
         wire.sense_a, wire.sense_b = wiring.a * parts.sense_a, wiring.b * parts.sense_b
@@ -261,11 +226,13 @@ class VirtualBoard(AnalogBoard):
         self._answer()
         state = np.zeros(self._limits.neurons) if drive.restart else self._state.copy()
         state = self._clamp(drive, state)
-        steps = int(np.clip(np.ceil(interval / (TIME_CONSTANT / 20)), 1, 20))
+        steps = int(np.clip(np.ceil(interval / (self._limits.time_constant / 20)), 1, 20))
         free = ~self._wire.wiring.clamped
-        rate = free / (TIME_CONSTANT * self._parts.time_constant)
+        rate = free / (self._limits.time_constant * self._parts.time_constant)
         volts = np.empty((samples, len(state)))
-        long = interval > TIME_CONSTANT  # neurons have settled between two samples: only noise is left to see
+        long = (
+            interval > self._limits.time_constant
+        )  # neurons have settled between two samples: only noise is left to see
         if long:
             state, _ = self._settle(drive, state)
         for at in range(samples):
@@ -284,10 +251,9 @@ class VirtualBoard(AnalogBoard):
     def reference(self, volts: float, averages: int = 1) -> Reading:
         """Read a reference on all channels of the readout."""
         self._answer()
-        if volts not in REFERENCES:
-            raise CapabilityError(
-                f"References of this board are {', '.join(f'{known:g}' for known in REFERENCES)} V, not {volts:g}"
-            )
+        if volts not in self._limits.references:
+            known = ", ".join(f"{reference:g}" for reference in self._limits.references)
+            raise CapabilityError(f"References of this board are {known} V, not {volts:g}")
         return self._read(np.full(self._limits.neurons, volts), averages, settled=True)
 
     def counters(self) -> dict[str, int | float]:

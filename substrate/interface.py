@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from dataclasses import dataclass, field
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .closing import Closing
 from .network import Network
 from .parameters import Parameters
 from .phases import Estimator, Minibatch, Result, Schedule
@@ -58,7 +58,7 @@ class Identity:
     details: dict[str, Any] = field(default_factory=dict)
 
 
-class Substrate(ABC):
+class Substrate(Closing):
     """A device that holds a network and can run minibatches through the phases.
 
     Use it as a context manager. Call order: :meth:`configure`, :meth:`write`, then :meth:`run` and
@@ -114,11 +114,3 @@ class Substrate(ABC):
     @abstractmethod
     def close(self) -> None:
         """Release the device. May be called twice."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ...substrate.closing import Closing
 from ...substrate.errors import CapabilityError
 
 __all__ = [
@@ -157,7 +156,7 @@ class Trace:
     volts: Volts
 
 
-class AnalogBoard(ABC):
+class AnalogBoard(Closing):
     """One analog board. A method does what it says or raises a DeviceError; it never returns stale values.
 
     Whoever opened a board owns it: one thread, and every wait has a deadline.
@@ -202,14 +201,6 @@ class AnalogBoard(ABC):
     @abstractmethod
     def close(self) -> None:
         """Release the board. May be called twice."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def check_wiring(limits: Limits, wiring: Wiring) -> None:

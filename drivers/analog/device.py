@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import pairwise
 
 import numpy as np
@@ -32,6 +32,13 @@ ORDERS = ("+-", "+--+")
 
 USABLE = 0.1
 """Largest error of a gradient, as a part of its norm, at which a beta counts as usable."""
+
+
+_READINGS = 6
+"""Most readings of one phase."""
+
+_AGREE = 6
+"""So many standard deviations may two readings of a neuron be apart."""
 
 
 class AnalogDevice(Substrate):
@@ -244,7 +251,7 @@ class AnalogDevice(Substrate):
     def _phase(self, wanted: Drive, beta: float, *, restart: bool = False) -> tuple[Array, Reading]:
         """Run one phase; corrected states (N,) in network units, and what was read."""
         layout, _ = self._ready()
-        reading = self._board.phase(self._correction.drive(layout.nudged(wanted, beta, restart=restart)))
+        reading = self._agreed(self._correction.drive(layout.nudged(wanted, beta, restart=restart)))
         name = {0: "free", 1: "positive", -1: "negative"}[int(np.sign(beta))]
         if over := layout.names(reading.overload):
             raise DeviceError(
@@ -255,6 +262,27 @@ class AnalogDevice(Substrate):
                 f"The board did not settle in the {name} phase: weaken the couplings, lower beta, or let it take longer"
             )
         return layout.states(self._correction.states(reading)), reading
+
+    def _agreed(self, drive: Drive) -> Reading:
+        """Run a phase, and read it until two readings of every neuron agree: an answer may be late, or an outlier.
+
+        Raises
+        ------
+        DeviceError
+            If they still do not agree, naming the neurons.
+        """
+        layout, _ = self._ready()
+        readings = [self._board.phase(drive)]
+        tolerance = _AGREE * np.maximum(self._correction.uncertainty(readings[0]), self._board.limits.lsb)
+        while len(readings) < _READINGS:
+            readings.append(self._board.phase(replace(drive, restart=False)))  # from where it has settled
+            volts = np.array([reading.volts for reading in readings])
+            apart = np.diff(np.sort(volts, axis=0), axis=0).min(axis=0) > tolerance
+            if not layout.names(apart):
+                return replace(readings[-1], volts=np.median(volts, axis=0))
+        raise DeviceError(
+            f"No two of {_READINGS} readings of {layout.names(apart)} agree: check the board's readout and wire"
+        )
 
     def _judge(self, found: Parameters, error: float, beta: float) -> None:
         size = float(np.linalg.norm(found.vector()))

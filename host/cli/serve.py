@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -12,17 +13,20 @@ import typer
 
 from .options import Debug, Json, console, show_json
 
-__all__ = ["serve", "tcp_place"]
+__all__ = ["Pty", "TcpPlace", "announcer", "serve", "tcp_place"]
+
+
+TcpPlace = Annotated[
+    str | None,
+    typer.Option(metavar="HOST:PORT", help="Where to listen; port 0 takes a free one.", show_default="127.0.0.1:0"),
+]
+
+Pty = Annotated[bool, typer.Option("--pty", help="As a pseudo-terminal instead, like a board's serial port.")]
 
 
 def serve(
-    tcp: Annotated[
-        str | None,
-        typer.Option(metavar="HOST:PORT", help="Where to listen; port 0 takes a free one.", show_default="127.0.0.1:0"),
-    ] = None,
-    pty: Annotated[
-        bool, typer.Option("--pty", help="As a pseudo-terminal instead, like a board's serial port.")
-    ] = False,
+    tcp: TcpPlace = None,
+    pty: Pty = False,
     lanes: Annotated[int, typer.Option(min=1, help="Rank channels worked on at once.")] = 8,
     contexts: Annotated[int, typer.Option(min=1, help="Samples worked on at once.")] = 1,
     trace: Annotated[Path | None, typer.Option(metavar="FILE.vcd", help="File for waveforms (slow).")] = None,
@@ -46,17 +50,8 @@ def serve(
     from ...sim.door import is_loopback
     from ...sim.serve import serve_pty, serve_tcp
 
-    if pty and tcp is not None:
-        raise typer.BadParameter("cannot be given together with --tcp", param_hint="--pty")
-
-    def announce(address: str) -> None:
-        if as_json:
-            show_json({"address": address})
-        else:
-            typer.echo(address)
-        sys.stdout.flush()
-
-    host, port = tcp_place(tcp or "127.0.0.1:0")
+    host, port = tcp_place(tcp, pty)
+    announce = announcer(as_json)
     token = os.environ.get(TOKEN_VARIABLE)
     if token is None and not pty and not is_loopback(host):
         token = secrets.token_urlsafe(16)
@@ -72,11 +67,27 @@ def serve(
         console.print("Stopped.")  # the way to end it, so not a failure
 
 
-def tcp_place(text: str) -> tuple[str, int]:
-    """Host and port of a value of ``--tcp``."""
+def tcp_place(tcp: str | None, pty: bool) -> tuple[str, int]:
+    """Host and port of a value of ``--tcp``, which must not be given together with ``--pty``."""
+    if pty and tcp is not None:
+        raise typer.BadParameter("cannot be given together with --tcp", param_hint="--pty")
+    text = tcp or "127.0.0.1:0"
     host, _, port = text.rpartition(":")
     if not host or not port.isdecimal() or int(port) >= 2**16:
         raise typer.BadParameter(
             f"must have the form HOST:PORT, with a port from 0 to 65535, not '{text}'", param_hint="--tcp"
         )
     return host.removeprefix("[").removesuffix("]"), int(port)
+
+
+def announcer(as_json: bool) -> Callable[[str], None]:
+    """What prints the address at which something is served, at once."""
+
+    def announce(address: str) -> None:
+        if as_json:
+            show_json({"address": address})
+        else:
+            typer.echo(address)
+        sys.stdout.flush()
+
+    return announce

@@ -150,13 +150,32 @@ def _configure(recipe: str, data: str | None, network: Path | None, settings: di
 
 
 def recorded_device(run: Run) -> str:
-    """Address that a run was begun on; the default if the run ended before it was written down."""
+    """Address that a run was begun on; the default if the run ended before it was written down.
+
+    Raises
+    ------
+    RunError
+        If it cannot be read, or is one to be given by whoever goes on: a run directory may come from elsewhere, and
+        must not have files written for it, or our token shown to another machine.
+    """
+    from ...sim.door import is_loopback
+
+    path = run.path / "command.json"
     try:
-        return str(json.loads((run.path / "command.json").read_text())["device"])
+        address = str(json.loads(path.read_text())["device"])
     except FileNotFoundError:
         return _DEFAULT_DEVICE
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RunError(f"File '{run.path / 'command.json'}' cannot be read ({error}): delete it to go on") from None
+        raise RunError(f"File '{path}' cannot be read ({error}): delete it to go on") from None
+    place, _, query = address.partition("?")
+    strange = ""
+    if written := [part for part in query.split("&") if part.partition("=")[0] in ("trace", "log")]:
+        strange = f"that writes a file ({written[0]})"
+    elif place.rpartition("tcp:")[1] and not is_loopback(place.rpartition("tcp:")[2].rpartition(":")[0].strip("[]")):
+        strange = f"on another machine ({place})"
+    if strange:
+        raise RunError(f"'{path}' names a device {strange}: give it as --device if you mean it")
+    return address
 
 
 def finish(run: Run, summary: dict[str, Any], *, as_json: bool) -> None:

@@ -8,63 +8,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...drivers.analog.board import Limits
-from ...substrate.errors import CapabilityError
+from ..nominal import OFFSET_SHARE, READ_NOISE, nominal_limits
 
-__all__ = ["BITS", "NEURONS_LIMIT", "VOLTS", "Adc", "Parts", "board_limits"]
+__all__ = ["NEURONS_LIMIT", "Adc", "Parts", "board_limits"]
 
 Array = NDArray[np.float64]
 
 NEURONS_LIMIT = 64
 """Most neurons and most rank channels of a circuit: beyond, ngspice takes seconds for a phase."""
 
-VOLTS = 4.0
-"""Range of states, targets and clamped values, either side of 0 (V)."""
-
-BITS = 14
-"""Of the readout's converter, over that range."""
-
-TIME_CONSTANT = 10e-6
-"""Of a neuron: 10 kilohm and 1 nF (s)."""
-
-REFERENCES = (-3.0, -1.5, 0.0, 1.5, 3.0)
-"""Voltages that the readout can be switched to (V)."""
-
-REFERENCE_UNCERTAINTY = 20e-6
-"""Of each: that of a reference of 5 ppm or so (V)."""
-
-OFFSET_SHARE = 0.1
-"""Standard deviation of an offset in volts, for a mismatch of 1: a mismatch of 3 % comes with offsets of 3 mV."""
-
-READ_NOISE = 0.3e-3
-"""Of one reading, one standard deviation (V): most of a step, so that an average resolves less than one."""
-
 
 def board_limits(neurons: int, channels: int) -> Limits:
-    """What a board of that size can be told.
+    """What a circuit of that size can be told.
 
     Raises
     ------
     CapabilityError
         If a size is outside 1 to 64.
     """
-    for name, value in (("neurons", neurons), ("channels", channels)):
-        if not 1 <= value <= NEURONS_LIMIT:
-            raise CapabilityError(f"A SPICE board must have from 1 to {NEURONS_LIMIT} {name}, not {value}")
-    return Limits(
-        neurons=neurons,
-        channels=channels,
-        weight=4.0,
-        gain=4.0,
-        bias=VOLTS,
-        nudge=0.5,
-        volts=VOLTS,
-        stiffness=1.0,
-        quartic=1.0,
-        lsb=2 * VOLTS / 2**BITS,
-        time_constant=TIME_CONSTANT,
-        references=REFERENCES,
-        reference_uncertainty=REFERENCE_UNCERTAINTY,
-    )
+    return nominal_limits(neurons, channels, NEURONS_LIMIT)
 
 
 @dataclass(frozen=True, slots=True)

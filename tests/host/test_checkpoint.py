@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from equipoise.host.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from equipoise.host.cli.train import recorded_device
 from equipoise.host.config import TrainConfig
 from equipoise.host.optimisers import Moments
 from equipoise.host.run import Run
@@ -113,6 +114,29 @@ def test_links_out_of_a_run_directory_are_refused(tmp_path, inside):
     with pytest.raises(RunError, match=rf"^'.*{inside}' is a link that leads out of its run directory"):
         Run.open(run.path)
     assert not list((tmp_path / "elsewhere").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("address", "what"),
+    [
+        ("sim:?trace=/tmp/x.vcd", r"that writes a file \(trace=/tmp/x\.vcd\)"),
+        ("fault+golden:?drop=0.1&log=x", r"that writes a file \(log=x\)"),
+        ("tcp:198.51.100.7:7000", r"on another machine \(tcp:198\.51\.100\.7:7000\)"),
+        ("fault+tcp:lab7:7000?drop=0.1", r"on another machine \(fault\+tcp:lab7:7000\)"),
+    ],
+)
+def test_a_directory_from_elsewhere_has_nothing_written_and_no_token_shown(tmp_path, address, what):
+    run = small_run(tmp_path)
+    run.write("command.json", json.dumps({"device": address}).encode())
+    with pytest.raises(RunError, match=rf"names a device {what}: give it as --device if you mean it$"):
+        recorded_device(run)
+
+
+@pytest.mark.parametrize("address", ["sim:", "tcp:127.0.0.1:7000", "tcp:[::1]:7000", "serial:/dev/ttyUSB1?baud=9600"])
+def test_a_device_of_this_machine_is_taken_from_the_run(tmp_path, address):
+    run = small_run(tmp_path)
+    run.write("command.json", json.dumps({"device": address}).encode())
+    assert recorded_device(run) == address
 
 
 def test_the_configuration_comes_back(tmp_path):

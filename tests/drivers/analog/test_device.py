@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from equipoise.drivers.analog.board import Reading
 from equipoise.drivers.analog.correction import AsMade
 from equipoise.drivers.analog.device import AnalogDevice
 from equipoise.substrate.energy import oracle
@@ -87,8 +88,8 @@ def test_one_sided_and_free():
 def test_both_nudges_start_from_the_free_state(order, nudges):
     device, _, minibatch = ready(network(), board := IdealBoard(), order=order, averages=5)
     device.run(minibatch, Schedule(beta=1 / 16))
-    assert [drive.nudge * 16 for drive in board.drives] == nudges * 2
-    assert [drive.restart for drive in board.drives] == ([True] + [False] * (len(nudges) - 1)) * 2
+    assert [drive.nudge * 16 for drive in board.drives] == [each for each in nudges * 2 for _ in range(2)]  # read twice
+    assert [drive.restart for drive in board.drives] == ([True] + [False] * (2 * len(nudges) - 1)) * 2
     assert {drive.averages for drive in board.drives} == {5}
     assert device.health()["return_volts"] < 1e-6
 
@@ -98,11 +99,68 @@ def test_a_drift_cancels_in_the_order_that_reads_twice():
     for order in ("+-", "+--+"):
         net = network()
         exact, _, minibatch = ready(net, order=order)
-        drifting, _, _ = ready(net, IdealBoard(drift=1e-3), order=order)
+        drifting, _, _ = ready(net, IdealBoard(drift=1e-6), order=order)
         truth, found = (device.run(minibatch, Schedule(beta=1 / 16)).contrast.bias for device in (exact, drifting))
         errors[order] = np.abs(found - truth).max()
-    assert errors["+-"] == pytest.approx(0.008)  # 2 phases of 1 mV each, over 2 beta, in half of the samples
+    assert errors["+-"] == pytest.approx(16e-6)  # 4 readings of 1 uV each, over 2 beta, in half of the samples
     assert errors["+--+"] < 1e-9
+
+
+def late(board: IdealBoard, count: list[int]):
+    """Answers every third request with the answer before."""
+    said: list[Reading] = []
+
+    def spoil(reading: Reading) -> Reading:
+        said.append(reading)
+        if len(said) % 3 == 0:
+            count.append(len(said))
+            return said[-2]
+        return reading
+
+    board.spoil = spoil
+    return board
+
+
+def wild(board: IdealBoard, count: list[int]):
+    """Reads one neuron wrongly, now and then."""
+    rng = np.random.default_rng(0)
+
+    def spoil(reading: Reading) -> Reading:
+        volts = reading.volts.copy()
+        if rng.random() < 0.2:
+            volts[rng.integers(7)] += rng.normal()
+            count.append(1)
+        return replace(reading, volts=volts)
+
+    board.spoil = spoil
+    return board
+
+
+@pytest.mark.parametrize("spoilt", [late, wild])
+def test_late_answers_and_outliers_are_read_again(spoilt):
+    net, count = network(), []
+    exact, _, minibatch = ready(net)
+    spoiled, _, _ = ready(net, spoilt(IdealBoard(), count))
+    truth, found = (device.run(minibatch, Schedule(beta=1 / 16)).contrast.vector() for device in (exact, spoiled))
+    assert count
+    np.testing.assert_allclose(found, truth, atol=1e-4)
+
+
+def test_a_neuron_that_never_reads_the_same_is_named():
+    rng = np.random.default_rng(0)
+
+    def spoil(reading):
+        volts = reading.volts.copy()
+        volts[3] += rng.normal()
+        return replace(reading, volts=volts)
+
+    board = IdealBoard()
+    board.spoil = spoil
+    device, _, minibatch = ready(network(), board)
+    with pytest.raises(
+        DeviceError, match=r"^No two of 6 readings of neuron 3 \(\w+\[\d\]\) agree: check the board's re"
+    ):
+        device.run(minibatch, Schedule(beta=1 / 16))
 
 
 def test_says_how_good_a_gradient_is():

@@ -161,8 +161,8 @@ def test_noise_moves_the_states():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"neurons": 65}, "A SPICE board must have from 1 to 64 neurons, not 65"),
-        ({"channels": 0}, "A SPICE board must have from 1 to 64 channels, not 0"),
+        ({"neurons": 65}, "A simulated analog board must have from 1 to 64 neurons, not 65"),
+        ({"channels": 0}, "A simulated analog board must have from 1 to 64 channels, not 0"),
         ({"mismatch": 3.0}, "Mismatch of a SPICE board must be a fraction from 0 to 0.2, not 3"),
         ({"seed": -1}, "Seed of a SPICE board must be at least 0, not -1"),
         ({"noise": 9.0}, "Noise of a SPICE board must be from 0 to 4 V, not 9"),
