@@ -237,12 +237,15 @@ class Core(wiring.Component):
             m.d.comb += neuron.products.eq(total)
 
     def _neuron(self, m, neuron, context: int, registers, sequencer, beats) -> None:
+        # Registered: it changes between phases only, and the nudge's multiplier may be far from the registers.
         beta = Signal(signed(self._formats.beta.width), name=f"beta_{context}")
         with m.Switch(sequencer.phase):
             with m.Case(Phase.POSITIVE):
-                m.d.comb += beta.eq(registers.beta)
+                m.d.sync += beta.eq(registers.beta)
             with m.Case(Phase.NEGATIVE):
-                m.d.comb += beta.eq(-registers.beta)
+                m.d.sync += beta.eq(-registers.beta)
+            with m.Default():
+                m.d.sync += beta.eq(0)
         m.d.comb += [own.eq(beat) for own, beat in zip(neuron.beats, beats, strict=True)]
         m.d.comb += [
             neuron.doing.eq(sequencer.doing),
