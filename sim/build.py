@@ -6,13 +6,10 @@ by a hash of all that makes it: sources, geometry, tool versions, flags and proc
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import hashlib
 import os
 import re
 import shutil
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +18,7 @@ from rich.console import Console
 
 from .. import gateware, substrate
 from ..substrate.errors import CapabilityError
+from ..substrate.files import locked
 from ..substrate.geometry import Geometry
 from .tools import find_package, find_tool, find_verilator, fingerprint, run_tool
 
@@ -148,7 +146,7 @@ def build_board(geometry: Geometry | None = None, *, trace: bool = False, consol
         return build
     console = console or Console(stderr=True)
     target.parent.mkdir(parents=True, exist_ok=True)
-    with _locked(target.with_name(f"{name}.lock")):
+    with locked(target.with_name(f"{name}.lock")):
         if not target.is_dir():  # else somebody else has built it while we waited for the lock
             log = target.with_name(f"{name}.log")
             partial = target.with_name(f"{name}.partial")
@@ -166,7 +164,9 @@ def _build(folder: Path, log: Path, geometry: Geometry, identity: bytes, *, trac
     start = f"Building the simulated board ({geometry}), once: "
     console.print(f"{start}about a minute", highlight=False)
     with console.status("writing Verilog") as status:
-        (work / "device.v").write_text(device_verilog(geometry, identity))
+        # One at a time: Amaranth's yosys, when it is first used, writes a cache that another process must not read yet.
+        with locked(cache_folder() / "verilog.lock"):
+            (work / "device.v").write_text(device_verilog(geometry, identity))
         status.update("running Verilator")
         verilate(work, log, trace=trace)
         status.update("compiling C++")
@@ -214,11 +214,3 @@ def compile_board(work: Path, log: Path) -> None:
     """Compile what :func:`verilate` made, to ``board`` in ``work``."""
     find_tool("g++")
     run_tool([find_tool("make"), "-C", str(work), *_MAKE], log)
-
-
-@contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Hold a lock that the system lets go of when this process ends, however it ends."""
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
-__all__ = ["lock_file", "write_atomically"]
+__all__ = ["lock_file", "locked", "write_atomically"]
 
 
 def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:
@@ -52,6 +54,16 @@ def lock_file(file: IO[Any]) -> None:
     import fcntl  # noqa: PLC0415 (not on Windows, where the host must still import)
 
     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Wait for a lock, and hold it; the system lets go of it when this process ends, however it ends."""
+    import fcntl  # noqa: PLC0415 (not on Windows, where the host must still import)
+
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def _umask() -> int:

@@ -6,7 +6,6 @@ by a hash of all that makes it: sources, board, geometry and tool versions. The 
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import importlib.util
 import inspect
@@ -24,6 +23,7 @@ import platformdirs
 
 from ... import gateware, substrate
 from ...substrate.errors import ToolError
+from ...substrate.files import locked
 from ...substrate.geometry import Geometry
 from ...substrate.network import Network
 from ..boards.board import Board
@@ -162,7 +162,7 @@ def build_bitstream(
     if build is not None:
         return build
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with _locked(folder.with_name(f"{folder.name}.lock")):
+    with locked(folder.with_name(f"{folder.name}.lock")):
         build = _load(board, folder)  # somebody else may have built it while we waited for the lock
         if build is None:
             partial = folder.with_name(f"{folder.name}.partial")
@@ -281,13 +281,3 @@ def _steps(script: str) -> Iterator[tuple[str, list[str]]]:
         match = re.match(r'"\$(\w+)" (.*)', line)
         if match:
             yield match[1].lower().replace("_", "-"), shlex.split(match[2])
-
-
-@contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Hold a lock that the system lets go of when this process ends, however it ends."""
-    import fcntl  # noqa: PLC0415 (not on Windows, where the host must still import)
-
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield

@@ -11,7 +11,10 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 
+import platformdirs
+
 from ...substrate.errors import ToolError
+from ...substrate.files import locked
 
 __all__ = ["Tool", "find_build_tool", "run_build_tool"]
 
@@ -74,6 +77,17 @@ def _native_version(path: str) -> str:
     return lines[0].strip() if lines else Path(path).name
 
 
+def _prepare(tool: Tool) -> None:
+    """Have a tool of a YoWASP package compiled, which it does when it is first used, by one process at a time.
+
+    It writes to its cache where another process may read: that one was seen to die of a bus error.
+    """
+    if tool.command[0] == sys.executable:
+        folder = platformdirs.user_cache_path("equipoise", ensure_exists=True)
+        with locked(folder / f"{tool.name}.lock"):
+            subprocess.run([*tool.command, "--version"], check=False, capture_output=True)
+
+
 def run_build_tool(tool: Tool, arguments: Sequence[str], folder: Path) -> None:
     """Run a tool in a folder; what it says goes to ``NAME.log`` there.
 
@@ -83,6 +97,7 @@ def run_build_tool(tool: Tool, arguments: Sequence[str], folder: Path) -> None:
         If it fails, with the first error it reported.
     """
     log = folder / f"{tool.name}.log"
+    _prepare(tool)
     with log.open("w+", encoding="utf-8", errors="replace") as output:
         process = subprocess.run(
             [*tool.command, *arguments],

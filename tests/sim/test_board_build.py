@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import threading
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError
@@ -96,8 +97,8 @@ def test_two_builders_at_once_build_once(cache, monkeypatch):
     first.start()
     assert started.wait(60)
     waits = threading.Event()
-    lock = building.fcntl.flock
-    monkeypatch.setattr(building.fcntl, "flock", lambda *arguments: (waits.set(), lock(*arguments)))
+    lock = fcntl.flock
+    monkeypatch.setattr(fcntl, "flock", lambda *arguments: (waits.set(), lock(*arguments)))
     second = threading.Thread(target=build_board, args=(GEOMETRY,))
     second.start()
     assert waits.wait(60)

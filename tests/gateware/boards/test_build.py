@@ -1,17 +1,20 @@
 """Builds: geometry from text, the report, and how many cycles a step takes."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from equipoise.gateware.boards import BOARDS, load_board
-from equipoise.gateware.build import BuildReport, build, build_bitstream, parse_geometry
+from equipoise.gateware.build import BuildReport, build, build_bitstream, parse_geometry, tools
 from equipoise.gateware.build.build import digest
 from equipoise.gateware.build.report import make_report, project
 from equipoise.gateware.build.tools import Tool
 from equipoise.host.bench import bench_network
 from equipoise.substrate.errors import ToolError
+from equipoise.substrate.files import lock_file
 from equipoise.substrate.geometry import Geometry
 
 BOARD = BOARDS["ulx3s-25f"]
@@ -142,3 +145,23 @@ def test_another_pin_is_another_build(tmp_path: Path) -> None:
         builds.append(digest(board, board.geometry, []))
     assert builds[0] == builds[1] != builds[2]
     assert digest(BOARD, parse_geometry("rows=512", BOARD.geometry), []) != digest(BOARD, BOARD.geometry, [])
+
+
+def test_a_tool_is_first_used_by_one_process_at_a_time(tmp_path, monkeypatch):
+    held = []
+
+    def run(command, **options):
+        if "--version" in command:
+            with (tmp_path / "yosys.lock").open("w") as file:
+                try:
+                    lock_file(file)
+                except BlockingIOError:
+                    held.append(command)
+        return subprocess.CompletedProcess(command, 0)
+
+    monkeypatch.setattr(tools.platformdirs, "user_cache_path", lambda *names, **options: tmp_path)
+    monkeypatch.setattr(tools.subprocess, "run", run)
+    tools.run_build_tool(Tool("yosys", (sys.executable, "-c", "tool"), "1"), ["-p", "script"], tmp_path)
+    assert held == [[sys.executable, "-c", "tool", "--version"]]
+    tools.run_build_tool(Tool("yosys", ("/usr/bin/yosys",), "1"), ["-p", "script"], tmp_path)
+    assert len(held) == 1

