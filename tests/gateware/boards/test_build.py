@@ -61,7 +61,7 @@ def report(fmax: float) -> BuildReport:
 
 
 @pytest.mark.parametrize(("reached", "tried"), [([23.9, 24.5, 26.0], 2), ([23.0] * 4, 4)])
-def test_an_ice40_is_placed_anew_until_its_timing_is_met(monkeypatch, tmp_path, reached, tried) -> None:
+def test_a_layout_is_made_anew_until_its_timing_is_met(monkeypatch, tmp_path, reached, tried) -> None:
     seeds = []
 
     def run(tool: Tool, arguments: list[str], folder: Path) -> None:
