@@ -10,9 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .closing import Closing
+from .errors import CapabilityError
 from .network import Network
 from .parameters import Parameters
 from .phases import Estimator, Minibatch, Result, Schedule
+from .reverse import Draws, Program
 
 __all__ = ["Identity", "Substrate"]
 
@@ -42,6 +44,8 @@ class Identity:
     warm_start
         Whether a minibatch may bring the states to begin from, and ``states`` holds those of a whole minibatch. Where
         not, a device refuses such a minibatch.
+    generates
+        Whether it runs a whole reverse process on its own (:meth:`Substrate.generate`).
     details
         Anything else worth recording (geometry, formats, clock); JSON values only.
     """
@@ -55,6 +59,7 @@ class Identity:
     thermal: bool = True
     deterministic: bool = True
     warm_start: bool = False
+    generates: bool = False
     details: dict[str, Any] = field(default_factory=dict)
 
 
@@ -98,6 +103,23 @@ class Substrate(Closing):
     @abstractmethod
     def run(self, minibatch: Minibatch, schedule: Schedule) -> Result:
         """Run a minibatch through the phases of ``schedule``."""
+
+    def generate(self, program: Program, draws: Draws) -> Result:
+        """Run a reverse process, from noise to samples, with the device's own noise.
+
+        The samples are the result's outputs, in units of the sampled module's states; its residual is the mean over all
+        free phases. Sample j depends on parameters, program, seed and its number alone.
+
+        Raises
+        ------
+        CapabilityError
+            If the device cannot (its identity says ``generates`` where it can), or not this program.
+        DataError
+            If the program does not fit the network.
+        """
+        raise CapabilityError(
+            f"{self.identity.address} cannot run the reverse process on its own: let the host do it (without --on-device)"
+        )
 
     @abstractmethod
     def states(self) -> dict[str, NDArray[np.float64]]:
