@@ -177,8 +177,6 @@ class Sequencer(wiring.Component):
             with m.If(more_samples):
                 m.d.comb += self.next_sample.eq(1)
                 m.next = "LOAD LEVEL"
-                with m.If(sampling):
-                    m.next = "LOAD STATES"
             with m.Else():
                 m.d.sync += self.busy.eq(0)
                 m.next = "IDLE"
@@ -195,8 +193,6 @@ class Sequencer(wiring.Component):
                 m.d.sync += [self.negate.eq(0), self.busy.eq(1), self.row.eq(0)]
                 with m.If(trains):
                     m.next = "CLEAR"
-                with m.Elif(sampling):
-                    m.next = "LOAD STATES"
                 with m.Else():
                     m.next = "LOAD LEVEL"
 
@@ -208,12 +204,15 @@ class Sequencer(wiring.Component):
                     with m.If(self.level + 1 == levels):
                         m.next = "LOAD LEVEL"
 
-            # Load each context's sample, and the gains and biases of its level.
+            # Load each context's sample, and the gains and biases of its level; in a reverse process, the level is that of
+            # a row, and comes later. (Nothing is walked then, but a run must begin with a linear pass.)
             with m.State("LOAD LEVEL"):
                 m.d.sync += self.phase.eq(Phase.FREE)
-                walk(Op.LOAD_LEVEL, Order.LINEAR, DRAIN_LOAD, count=1)
+                walk(Op.LOAD_LEVEL, Order.LINEAR, DRAIN_LOAD, count=Mux(sampling, 0, 1))
                 with m.If(done):
                     m.next = "LOAD GAINS"
+                    with m.If(sampling):
+                        m.next = "LOAD STATES"
             with m.State("LOAD GAINS"):
                 walk(Op.LOAD_GAIN, Order.LINEAR, DRAIN_LOAD, count=groups)
                 with m.If(done):
@@ -243,8 +242,6 @@ class Sequencer(wiring.Component):
                 with m.If(done & ~last_context):
                     m.d.comb += self.next_sample.eq(1)
                 for_each_context("LOAD LEVEL", loaded)
-                with m.If(sampling & done & ~last_context):
-                    m.next = "LOAD STATES"
 
             # What clamped modules project is the same in all steps.
             with m.State("CLAMPED PROJECT"):
