@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -38,7 +38,13 @@ def sample(
         typer.Option(min=0, help="How much the class counts; above 1 exaggerates it.", show_default="1"),
     ] = None,
     warm: Annotated[
-        bool, typer.Option("--warm", help="Begin each call from the states of the one before (golden:, float:).")
+        bool, typer.Option("--warm", help="Begin each call from the states of the one before (golden:, float:, or --on-device).")
+    ] = False,
+    on_device: Annotated[
+        bool,
+        typer.Option(
+            "--on-device", help="The device takes all steps itself, with its own noise; the host reads the samples."
+        ),
     ] = False,
     free_steps: Annotated[
         int | None, typer.Option(min=1, max=65535, help="Relaxation steps of a call.", show_default="as in training")
@@ -64,12 +70,15 @@ def sample(
       equipoise sample runs/labels --label 3 --guidance 2
 
       equipoise sample runs/full --device golden: --warm --free-steps 20
+
+      equipoise sample runs/full --device serial:/dev/ttyUSB1 --on-device
     """
     import numpy as np
 
     from ...substrate.errors import RunError
     from ..conditioning import check_label
     from ..data import load_data
+    from ..device_sampler import sample_on_device
     from ..devices import open_steady
     from ..images import save_grid
     from ..sampler import Sampler
@@ -91,22 +100,17 @@ def sample(
         opened.write(checkpoint.average)
         task = progress.add_task("sample", total=None)
         try:
-            samples = data.original(
-                generate(
-                    opened,
-                    trained.config,
-                    count,
-                    data.train.shape[1],
-                    steps=steps,
-                    sampler=Sampler(sampler),
-                    seed=seed,
-                    labels=None if label is None else np.full(count, label),
-                    guidance=1.0 if guidance is None else guidance,
-                    warm=warm,
-                    free_steps=free_steps,
-                    progress=lambda done, total: progress.update(task, completed=done, total=total),
-                )
-            )
+            asked: dict[str, Any] = {
+                "steps": steps, "sampler": Sampler(sampler), "seed": seed, "warm": warm, "free_steps": free_steps,
+                "labels": None if label is None else np.full(count, label),
+                "guidance": 1.0 if guidance is None else guidance,
+                "progress": lambda done, total: progress.update(task, completed=done, total=total),
+            }  # fmt: skip
+            if on_device:
+                drawn = sample_on_device(opened, trained.config, count, **asked)
+            else:
+                drawn = generate(opened, trained.config, count, data.train.shape[1], **asked)
+            samples = data.original(drawn)
         except KeyboardInterrupt:
             console.print(
                 "Interrupted: no samples were written. Fewer (-n) or fewer --steps take less long.", soft_wrap=True
