@@ -224,7 +224,9 @@ class GatewareDevice(Substrate):
         allowed = _PATIENT * layout.run_cycles(batch, steps)
         registers["limit"] = min(allowed, 2**32 - 1)
         words, seconds, counters = self._run(registers, samples, [outputs, *contrasts], allowed)
-        result = self._result(words[outputs].reshape(batch, network.outputs), counters, seconds, batch=batch, steps=steps)
+        result = self._result(
+            words[outputs].reshape(batch, network.outputs), counters, seconds, batch=batch, steps=steps
+        )
         if not nudged:
             return result
         sums = layout.unpack({area: words[area] for area in contrasts})
@@ -267,9 +269,7 @@ class GatewareDevice(Substrate):
         layout, _ = self._written()
         network, batch, address = layout.network, len(draws), self._session.address
         if Feature.SAMPLE not in self._session.hello.features:
-            raise CapabilityError(
-                f"{address} cannot run the reverse process on its own: let the host do it (without --on-device)"
-            )
+            return super().generate(program, draws)
         codes, clamped = encode_program(network, program, draws, self._formats)
         if batch > layout.batch_limit:
             raise CapabilityError(f"{address} must be asked for at most {layout.batch_limit} samples, not {batch}")

@@ -200,7 +200,7 @@ class Layout:
         return -(-batch // contexts) * (update + phases * (update + load + free_steps * step))
 
     def _cycles(self) -> tuple[int, int, int]:
-        """Cycles of a walk beside its beats; of a relaxation step; of loading all contexts and projecting what is clamped."""
+        """Cycles of a walk beside its beats; of a relaxation step; of loading all contexts, with their clamped ends."""
         network, contexts = self.network, self.geometry.contexts
         walk = 64 + len(network.modules) + len(self.ends)  # entries passed over, and pipelines that drain
         step = 2 * self.rows + network.neurons + 3 * walk

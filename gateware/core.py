@@ -84,9 +84,7 @@ class Core(wiring.Component):
                 neuron.quartic.eq(site_read.data[16:].as_signed()),
             ]
         state = self._chosen_state(m, neurons, sequencer)
-        m.d.sync += samples.put.eq(
-            beats[2].valid & sequencer.doing.output & (beats[2].output | beats[2].sampled)
-        )
+        m.d.sync += samples.put.eq(beats[2].valid & sequencer.doing.output & (beats[2].output | beats[2].sampled))
         m.d.comb += samples.output.eq(state)
         if reverse is not None:
             self._reverse(m, reverse, neurons, samples, sequencer, state, beats)
@@ -416,7 +414,9 @@ class Core(wiring.Component):
         with m.If(self.port.start):
             m.d.sync += registers.runs.eq(registers.runs + 1)
 
-    def _answer(self, m, registers, walker, samples, reverse, lanes, neurons, site_read, bias_read, bias_contrast) -> None:
+    def _answer(
+        self, m, registers, walker, samples, reverse, lanes, neurons, site_read, bias_read, bias_contrast
+    ) -> None:
         """What the host reads, ``READ_LATENCY`` cycles on: one in each memory, one in its component, two here."""
         port = self.port
         for part in (registers, walker, samples, *([] if reverse is None else [reverse])):

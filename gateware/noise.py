@@ -18,7 +18,8 @@ class NoiseGenerator(wiring.Component):
     Attributes
     ----------
     load
-        Strobe: start the stream of ``seed``, ``sample``, ``phase`` and ``row``. The 64 steps that mix it are up to the caller.
+        Strobe: start the stream of ``seed``, ``sample``, ``phase`` and ``row``. The 64 steps that mix it are up to the
+        caller.
     mix
         Whether a step mixes: the word goes into the state, which no linear relation between two streams survives.
     step

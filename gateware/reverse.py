@@ -1,4 +1,4 @@
-"""The reverse process: the schedule, and the arithmetic that takes a sampled neuron from one noise level to the next."""
+"""The reverse process: its schedule, and the arithmetic that takes a neuron from one noise level to the next."""
 
 from amaranth.hdl import Cat, Module, Mux, Signal, signed
 from amaranth.lib import wiring
@@ -27,8 +27,8 @@ _TERMS = 4
 class ReverseUnit(wiring.Component):
     """c' = a c + b out + g h + e xi (``docs/arithmetic.md``, Reverse process), by one multiplier.
 
-    The products follow one another from stage 3 of a beat on, so beats must be ``UPDATE_CYCLES`` apart. A schedule's rows
-    take eight words of the memory each, one block RAM in all.
+    The products follow one another from stage 3 of a beat on, so beats must be ``UPDATE_CYCLES`` apart. A row of the
+    schedule takes eight words of its memory, which is one block RAM of an ECP5.
 
     Parameters
     ----------

@@ -168,7 +168,7 @@ class Sequencer(wiring.Component):
                 m.next = "STEP PROJECT"
 
         def begin_update() -> None:
-            m.d.sync += self.phase.eq(Phase.UPDATE)
+            m.d.sync += [self.phase.eq(Phase.UPDATE), step.eq(0)]
             m.next = "SEED"
 
         def finish_group() -> None:
@@ -204,8 +204,8 @@ class Sequencer(wiring.Component):
                     with m.If(self.level + 1 == levels):
                         m.next = "LOAD LEVEL"
 
-            # Load each context's sample, and the gains and biases of its level; in a reverse process, the level is that of
-            # a row, and comes later. (Nothing is walked then, but a run must begin with a linear pass.)
+            # Load each context's sample, and the gains and biases of its level. In a reverse process the level is that
+            # of a row, and comes later: an empty pass, as a run must begin with a linear one.
             with m.State("LOAD LEVEL"):
                 m.d.sync += self.phase.eq(Phase.FREE)
                 walk(Op.LOAD_LEVEL, Order.LINEAR, DRAIN_LOAD, count=Mux(sampling, 0, 1))

@@ -1,8 +1,8 @@
 """Samplers that run on the device: the table of a whole reverse process, and the samples that it makes.
 
-The host's samplers (``host/sampler.py``) take a noisy sample y from level to level. A device keeps c = c_in(sigma) y, what
-its clamped module holds: of variance about 1 at every level. With D = c_skip y + c_out F and y = c / c_in, every step is
-a sum of c, F, the c before and noise, with factors that depend on the levels alone.
+The host's samplers (``host/sampler.py``) take a noisy sample y from level to level. A device keeps c = c_in(sigma) y,
+what its clamped module holds: of variance about 1 at every level. With D = c_skip y + c_out F and y = c / c_in, every
+step is a sum of c, F, the c before and noise, with factors that depend on the levels alone.
 """
 
 from __future__ import annotations
@@ -39,19 +39,14 @@ def sample_on_device(
 ) -> Array:  # fmt: skip
     """Generate ``count`` samples with the parameters that the device holds, by itself; (count, outputs).
 
-    As :func:`.sampler.sample`, but that all noise is the device's, and ``progress`` is told samples. Sample j depends on
-    parameters, table, seed and j alone.
+    As :func:`.sampler.sample`, but that all noise is the device's, and ``progress`` is told samples. Sample j depends
+    on parameters, table, seed and j alone.
 
     Raises
     ------
     CapabilityError
         If the device cannot, or not this.
     """
-    if not device.identity.generates:
-        raise CapabilityError(
-            f"{device.identity.address} cannot run the reverse process on its own: let the host do it "
-            "(without --on-device)"
-        )
     if guidance != 1.0:
         raise CapabilityError(
             f"guidance {guidance:g} takes two denoisers, of which a device has one: let the host do it (without "

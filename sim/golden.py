@@ -152,9 +152,7 @@ class Golden(Substrate):
         if self._network is None or self._model is None:
             raise DeviceError("golden: has no parameters: call write before generate")
         if not self._samples_itself:
-            raise CapabilityError(
-                "A compact golden: cannot run the reverse process: let the host do it, or use golden:"
-            )
+            return super().generate(program, draws)
         if len(draws) > BATCH_LIMIT:
             raise CapabilityError(f"golden: must be asked for at most {BATCH_LIMIT} samples, not {len(draws)}")
         network = self._network

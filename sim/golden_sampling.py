@@ -27,8 +27,9 @@ def reverse_run(
 ) -> GoldenRun:
     """All rows of a reverse process.
 
-    ``clamped`` are the states of the clamped modules that are not sampled, (B, n). In what it returns, ``last`` holds the
-    samples on the sampled module, and ``free`` what was there a row before; residual and saturations are of all rows.
+    ``clamped`` are the states of the clamped modules that are not sampled, (B, n). In what it returns, ``last`` holds
+    the samples on the sampled module, and ``free`` what was there a row before; residual and saturations are of all
+    rows.
     """
     network, formats = model.network, model.formats
     sampled = network.slices[network.modules[program.module].name]

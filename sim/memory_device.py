@@ -71,7 +71,9 @@ class MemoryDevice:
         buffer: int = 4096,
         version: int = VERSION,
     ) -> None:
-        kind = (COMPACT, Feature(0)) if geometry.compact else (FORMATS, Feature.THERMAL | Feature.GUARD | Feature.SAMPLE)
+        kind = (
+            (COMPACT, Feature(0)) if geometry.compact else (FORMATS, Feature.THERMAL | Feature.GUARD | Feature.SAMPLE)
+        )
         self.hello = Hello(build, board, 50_000_000, buffer, geometry, *kind)
         self.greeting = self.hello.pack()
         self.memory: dict[str, NDArray[Any]] = {

@@ -118,7 +118,8 @@ class Substrate(Closing):
             If the program does not fit the network.
         """
         raise CapabilityError(
-            f"{self.identity.address} cannot run the reverse process on its own: let the host do it (without --on-device)"
+            f"{self.identity.address} cannot run the reverse process on its own: let the host do it "
+            "(without --on-device)"
         )
 
     @abstractmethod

@@ -111,7 +111,7 @@ class Mode(IntEnum):
     SYMMETRIC = 2
     """Free, positive and negative phase; positive against negative."""
     SAMPLE = 3
-    """The reverse process that the schedule describes: from noise to samples, by a free phase for each row but the last."""
+    """The reverse process of the schedule: from noise to samples, with a free phase between any two rows."""
 
 
 class Feature(IntFlag):
@@ -240,8 +240,8 @@ SPACES: dict[str, Space] = {
         Space("states", 12, 4, "contexts", ("neurons",), _RO, "Stored states of each context."),
         Space("free_states", 13, 4, "contexts", ("neurons",), _RO, "Stored states at the end of the last free phase."),
         Space("schedule", 14, 4, 5, ("schedule_rows",), _RW,
-              "Rows of the reverse process: noise level, then the factors of a sampled neuron's state, of the output's, "
-              "of the state before, and of the noise, in format `factor`."),
+              "Rows of the reverse process: noise level, then, in format `factor`, the factors of a sampled neuron's "
+              "state, of the output's, of the state before, and of the noise."),
     )
 }  # fmt: skip
 

@@ -45,8 +45,8 @@ class Program:
     levels
         Noise level of the free phase after each row but the last; (rows - 1,) integers.
     factors
-        a, b, g and e of each row, (rows, 4). In the first, all but e must be 0; in the second, g, as there is no c of the
-        row before the first.
+        a, b, g and e of each row, (rows, 4). In the first, all but e must be 0; in the second, g, as there is no c of
+        the row before the first.
     free_steps
         Relaxation steps of each free phase, 1 to 65535.
     temperature
@@ -74,13 +74,13 @@ class Program:
                 f"not {self.factors.shape} and {self.levels.shape}"
             )
         if self.factors[0, :3].any() or self.factors[1, 2]:
-            raise DataError("A reverse process must begin with a row of noise alone, and one that needs no state before")
+            raise DataError(
+                "A reverse process must begin with a row of noise alone, and one that needs no state before"
+            )
 
     def schedule(self, seed: int) -> Schedule:
         """Its free phases as a schedule."""
-        return Schedule(
-            self.free_steps, estimator=Estimator.FREE, temperature=self.temperature, seed=seed
-        )
+        return Schedule(self.free_steps, estimator=Estimator.FREE, temperature=self.temperature, seed=seed)
 
     def check(self, network: Network) -> None:
         """Raise :class:`DataError` if ``network`` does not have what it needs."""
@@ -196,6 +196,6 @@ def _too_far(factors: NDArray[np.float64], fixed: Fixed) -> str:
     value = float(factors[row, place])
     told = f"{value:.3g}" if isfinite(value) else str(value)
     return (
-        f"A reverse process with a factor of {told} (row {row}) goes too far in one step for this device, whose factors "
-        f"end at {fixed.limit:g}: take more steps"
+        f"A reverse process with a factor of {told} (row {row}) goes too far in one step for this device, whose "
+        f"factors end at {fixed.limit:g}: take more steps"
     )

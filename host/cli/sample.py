@@ -38,7 +38,10 @@ def sample(
         typer.Option(min=0, help="How much the class counts; above 1 exaggerates it.", show_default="1"),
     ] = None,
     warm: Annotated[
-        bool, typer.Option("--warm", help="Begin each call from the states of the one before (golden:, float:, or --on-device).")
+        bool,
+        typer.Option(
+            "--warm", help="Begin each call from the states of the one before (golden:, float:, or --on-device)."
+        ),
     ] = False,
     on_device: Annotated[
         bool,

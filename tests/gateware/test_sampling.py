@@ -8,12 +8,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from equipoise.sim.golden import Golden
-from equipoise.substrate.errors import CapabilityError
 from equipoise.substrate.network import Coupling, Module, Network
-from equipoise.substrate.phases import Estimator, Schedule
 from equipoise.substrate.reverse import Draws, Program
 
-from ..networks import SIZES, random_minibatch, random_parameters
+from ..networks import SIZES, random_parameters
 
 
 @st.composite
