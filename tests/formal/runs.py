@@ -67,14 +67,14 @@ class ReturnsToIdle(wiring.Component):
         ]
         m.d.sync += walked.eq(walking & ~dut.done)
         registers = Cat(
-            dut.levels, dut.free_steps, dut.nudged_steps, dut.batch, dut.mode, dut.noisy, dut.rows, dut.warm
+            dut.mode, dut.levels, dut.free_steps, dut.nudged_steps, dut.batch, dut.noisy, dut.rows, dut.warm
         )  # fmt: skip
         held, busy = Signal(len(registers)), Signal()
         m.d.sync += [held.eq(registers), busy.eq(dut.busy)]
-        with m.If(busy | dut.start):
+        with m.If(dut.busy | dut.start):
             m.d.comb += Assume(registers == held)
         reverse = dut.mode == Mode.SAMPLE
-        updating = reverse & (dut.phase == Phase.UPDATE)
+        updating = reverse & (dut.phase == Phase.UPDATE) & ~state["LOAD LEVEL"]
 
         # The rank.
         steps = Mux(dut.phase == Phase.FREE, dut.free_steps, dut.nudged_steps)
@@ -135,8 +135,9 @@ class ReturnsToIdle(wiring.Component):
             Assert(reverse | ~any_of("OUTPUT", *_LOADING[1:]) | free, "invariant: the free phase"),
             Assert(reverse | ~any_of("CLAMPED PROJECT", "CLAMPED GAIN") | free, "invariant: not yet nudged"),
             Assert(~walking | dut.busy, "no pass without a run"),
+            Assert(~walking | ~any_of("SEED", "WARM UP"), "invariant: no pass while noise is mixed"),
             Assert(~walked | dut.go | state["UPDATE"], "invariant: other passes go on"),
-            Assert(~dut.busy | (dut.sampling == reverse), "invariant: the mode"),
+            Assert(dut.sampling == (held[: len(dut.mode)] == Mode.SAMPLE), "invariant: the mode"),
             Assert(~(dut.busy & reverse) | (dut.row < dut.rows), "invariant: rows are left"),
             Assert(~reverse | ~any_of("CLEAR", *_CONTRASTING), "invariant: a reverse process contrasts nothing"),
             Assert(reverse | ~state["UPDATE"], "invariant: only a reverse process updates"),
@@ -147,7 +148,7 @@ class ReturnsToIdle(wiring.Component):
                 ~(reverse & any_of(*_UPDATING[2:3], *_UPDATING[3], *_UPDATING[4:6])) | updating, "invariant: an update"
             ),
             Assert(~(reverse & any_of("SEED", "WARM UP", "OUTPUT")) | free | updating, "invariant: either"),
-            Assert(~(dut.go & state["UPDATE"]) | (last_row == (dut.row + 1 == dut.rows)), "invariant: the last row"),
+            Assert(~(walking & state["UPDATE"]) | (last_row == (dut.row + 1 == dut.rows)), "invariant: the last row"),
             Assert(~(updating & state["OUTPUT"]) | (dut.row + 1 == dut.rows), "invariant: the end"),
             Assert(~(reverse & in_phase & free) | (dut.row + 1 < dut.rows), "invariant: a row is to come"),
             Assert(
@@ -166,5 +167,8 @@ class ReturnsToIdle(wiring.Component):
             Assert(~walking | (more_samples == (remaining > geometry.contexts)), "invariant: whether samples are left"),
             Assert(~(dut.go & any_of(*_STEPPING)) | (dut.last_step == (step + 1 == steps)), "invariant: the last step"),
         ]
-        m.d.comb += Cover(busy & ~dut.busy & (dut.batch == 3) & ~dut.noisy, "a run of several groups comes to its end")
+        m.d.comb += Cover(
+            busy & ~dut.busy & (dut.batch == 3) & (dut.mode == Mode.FREE) & ~dut.noisy,
+            "a run of several groups comes to its end",
+        )
         return m

@@ -8,10 +8,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from equipoise.sim.golden import Golden
+from equipoise.substrate.errors import CapabilityError
 from equipoise.substrate.network import Coupling, Module, Network
+from equipoise.substrate.parameters import Parameters
+from equipoise.substrate.phases import Schedule
 from equipoise.substrate.reverse import Draws, Program
 
-from ..networks import SIZES, random_parameters
+from ..networks import SIZES, random_minibatch, random_parameters
 
 
 @st.composite
@@ -43,7 +46,7 @@ def programs(draw: st.DrawFn) -> Program:
 
 @pytest.mark.parametrize(("lanes", "contexts"), [(2, 3), (8, 1), (5, 2)])
 @settings(
-    max_examples=25,
+    max_examples=15,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
@@ -58,6 +61,39 @@ def programs(draw: st.DrawFn) -> Program:
 )
 def test_every_sample_state_and_counter(sim_device, lanes, contexts, network, program, size, seed, batch, first):
     check(sim_device(lanes, contexts), network, program, size, seed, batch, first)
+
+
+def test_training_knows_nothing_of_it(sim_device):
+    """A minibatch with noise, before and after a reverse process whose samples have other numbers, is the same."""
+    device, golden = sim_device(2, 3), Golden()
+    modules = (Module("x", 3, clamped=True), Module("y", 3))
+    network = Network(modules, (Coupling("x", "y", 2),), "y", dt=0.25, levels=2)
+    rng = np.random.default_rng(0)
+    parameters, minibatch = random_parameters(network, rng, 0.3), random_minibatch(network, rng, 5)
+    schedule = Schedule(4, 3, temperature=0.01, seed=3)
+    factors = np.array([[0, 0, 0, 0.5], [0.7, 0.5, 0, 0.1], [0.7, 0.3, 0.6, 0]])
+    program, draws = Program("x", np.array([1, 0]), factors, 3, warm=True), Draws(np.zeros((5, 0)), 1, 700)
+    for substrate in (device, golden):
+        substrate.configure(network)
+        substrate.write(parameters)
+    sampled = golden.generate(program, draws).outputs
+    learnt = golden.run(minibatch, schedule)
+    for _ in range(2):
+        ran = device.run(minibatch, schedule)
+        np.testing.assert_array_equal(ran.contrast.vector(), learnt.contrast.vector())
+        np.testing.assert_array_equal(ran.outputs, learnt.outputs)
+        np.testing.assert_array_equal(device.generate(program, draws).outputs, sampled)
+
+
+def test_a_compact_device_refuses(sim_device):
+    network = Network((Module("x", 2, clamped=True), Module("y", 2)), (Coupling("x", "y", 1),), "y")
+    program = Program("x", np.array([0]), np.array([[0, 0, 0, 1.0], [1.0, 0, 0, 0]]), 1)
+    for device in (sim_device(1, 1, 1), Golden(compact=1)):
+        assert not device.identity.generates
+        device.configure(network)
+        device.write(Parameters.zeros(network))
+        with pytest.raises(CapabilityError, match="cannot run the reverse process on its own: let the host do it"):
+            device.generate(program, Draws(np.zeros((1, 0))))
 
 
 def check(device, network, program, size, seed, batch, first) -> None:
