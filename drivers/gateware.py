@@ -290,9 +290,9 @@ class GatewareDevice(Substrate):
             "warm": int(program.warm),
         }
         held = self._schedule.get(table)
-        if held is None or (held != codes.table).any():
-            self._waiting += self._write(table.space, table.row, codes.table)
-            self._schedule = {table: codes.table}
+        if held is None or (held != codes.words).any():
+            self._waiting += self._write(table.space, table.row, codes.words)
+            self._schedule = {table: codes.words}
         words, seconds, counters = self._run(registers, clamped.reshape(-1), [outputs], allowed)
         return self._result(
             words[outputs].reshape(batch, network.outputs), counters, seconds,

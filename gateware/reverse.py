@@ -88,7 +88,7 @@ class ReverseUnit(wiring.Component):
             write.en.eq(port.write & (port.space == SPACES["schedule"].code)),
             self.level.eq(read.data),
         ]
-        m.d.sync += port.read_data.eq(read.data)
+        m.d.sync += port.read_data.eq(read.data.as_unsigned())
         with m.If(self.take):
             m.d.sync += word.eq(1)
         with m.Elif(word != 0):

@@ -25,6 +25,7 @@ from ..substrate.protocol import (
     Hello,
     Operation,
     Status,
+    table_masks,
 )
 
 __all__ = ["Abandoned", "MemoryDevice"]
@@ -80,6 +81,7 @@ class MemoryDevice:
             name: np.zeros((space.rows(geometry), space.words(geometry)), f"<u{space.size}")
             for name, space in SPACES.items()
         }
+        self._masks = {name: np.array(masks, np.uint32) for name, masks in table_masks(geometry).items()}
         self.on_run = on_run
         self.version = version
         self._junk = random.Random(0)
@@ -192,7 +194,7 @@ class MemoryDevice:
             return Status.REPLAYED, b""
         for offset, word in enumerate(words):
             if name != "registers":
-                memory[row + offset] = word
+                memory[row + offset] = word & self._masks.get(name, np.uint32(2**32 - 1)).astype(memory.dtype)
             elif (register := REGISTERS[row + offset]).access is Access.READ_WRITE:
                 memory[row + offset] = word & np.uint32(2**register.width - 1)
         return Status.OK, b""

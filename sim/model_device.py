@@ -122,7 +122,7 @@ class _Tables:
         if self.mode is Mode.SAMPLE:
             clamped = self._signed("samples")[: self.batch * register("record"), 0].reshape(self.batch, -1)
             table = self._signed("schedule")[: register("schedule_rows")]
-            program = ProgramCodes(table, register("sampled"), codes)
+            program = ProgramCodes.from_words(table, register("sampled"), codes)
             steps, warm = register("free_steps"), bool(register("warm"))
             return reverse_run(model, program, clamped, steps, seed, register("first_sample"), warm)
         words = self._signed("samples")[: self.batch * register("record"), 0].reshape(self.batch, -1)

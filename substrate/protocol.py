@@ -247,7 +247,7 @@ SPACES: dict[str, Space] = {
 
 
 def table_masks(geometry: Geometry) -> dict[str, tuple[int, ...]]:
-    """Bits that the words of the module table and of the table of ends have: as many as the sizes ask for.
+    """Bits that the words of the tables have: of modules and of ends, as many as the sizes ask for.
 
     All others read as 0.
     """
@@ -255,6 +255,7 @@ def table_masks(geometry: Geometry) -> dict[str, tuple[int, ...]]:
     return {
         "modules": (_mask(geometry.neurons - 1) | neurons << 16, ends | ends << 16 | 0b11 << 30),
         "ends": (_mask(geometry.rows - 1) | _mask(geometry.groups - 1) << 16 | 0b11 << 30,),
+        "schedule": ((1 << FORMATS.factor.width) - 1,) * 5,
     }
 
 

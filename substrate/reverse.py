@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import isfinite, sqrt
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +30,9 @@ __all__ = ["MOST_SAMPLES", "XI_SHIFT", "Draws", "Program", "ProgramCodes", "enco
 
 MOST_SAMPLES = 1 << 16
 """Samples with noise of their own, of one seed."""
+
+_WORD = (1 << FORMATS.factor.width) - 1
+_SIGN = 1 << FORMATS.factor.width - 1
 
 XI_SHIFT = 5
 """The noise generator's integer, which ends at 1020, is shifted so far to the left to be a state."""
@@ -140,7 +144,7 @@ class ProgramCodes:
     Attributes
     ----------
     table
-        Rows of the ``schedule`` space: level, a, b, g, e; (rows, 5). The last has no level, but 0.
+        Level, a, b, g and e of each row, (rows, 5). The last has no level, but 0.
     module
         Number of the sampled module.
     phases
@@ -150,6 +154,16 @@ class ProgramCodes:
     table: NDArray[np.int64]
     module: int
     phases: ScheduleCodes
+
+    @property
+    def words(self) -> NDArray[np.int64]:
+        """The table as a device holds it: of a factor, the bits that its format has."""
+        return self.table & _WORD
+
+    @classmethod
+    def from_words(cls, words: NDArray[np.int64], module: int, phases: ScheduleCodes) -> Self:
+        """The codes that a device holds."""
+        return cls(words - ((words & _SIGN) << 1), module, phases)
 
     @property
     def rows(self) -> Iterator[tuple[int, tuple[int, ...]]]:

@@ -118,7 +118,7 @@ def test_a_compact_device_answers_alike(seed) -> None:
 
 def check(build: BoardBuild, seed: int) -> None:
     """Tell a board and the page's device the same, and compare what they answer."""
-    wire, geometry = conversation(seed, 150), build.geometry
+    wire, geometry = conversation(seed, 250), build.geometry
     with SimulatedBoard(build) as board:
         board.connection.sendall(encode_frame(Operation.HELLO, 7, b"look"))
         greeting = Decoder().feed(board.connection.recv(4096))[0].payload
