@@ -89,7 +89,7 @@ class SampleBuffer(wiring.Component):
             sample_write.addr.eq(row if self._geometry.compact else port.row),
             sample_write.data.eq(port.write_data),
             sample_write.en.eq(port.write & (port.space == SPACES["samples"].code)),
-            output_read.addr.eq(Mux(port.busy, filled, port.row)),
+            output_read.addr.eq(port.row if self._geometry.compact else Mux(port.busy, filled, port.row)),
             output_read.en.eq(~port.busy | self.retake),
             self.held.eq(output_read.data),
             output_write.addr.eq(filled),
