@@ -55,6 +55,9 @@ def write(source: random.Random) -> bytes:
     row_bytes = SPACES[name].row_bytes(SMALL)
     row, count = rows(source, name, (MAX_PAYLOAD - WRITE_REQUEST.size) // row_bytes)
     data = source.randbytes(count * row_bytes)
+    if name == "registers":  # a compact device also keeps bits that a register does not have
+        widths = [register.width for register in REGISTERS[row : row + count]]
+        data = b"".join((source.getrandbits(width)).to_bytes(4, "little") for width in widths)
     match source.randrange(12):
         case 0:
             data = data[: source.randrange(len(data) + 1)]
@@ -84,11 +87,12 @@ def conversation(seed: int, count: int) -> list[bytes]:
     for _ in range(count):
         operation, payload = request(source)
         offset = source.choice([1] * 12 + [0, -3, 2, 30000, -30000])
-        frame = encode_frame(operation, (sequence + offset) % 2**16, payload, version=source.choice([1] * 20 + [0, 2]))
+        version = source.choice([1] * 20 + [0, 2])
+        frame = encode_frame(operation, (sequence + offset) % 2**16, payload, version=version)
         if source.random() < 0.05:
             place = source.randrange(len(frame) - 1)
             frame = frame[:place] + bytes([frame[place] ^ 0x10]) + frame[place + 1 :]
-        elif offset == 1:
+        elif offset == 1 and version == 1:
             sequence = (sequence + 1) % 2**16
         wire.append(frame)
     return wire
@@ -118,7 +122,7 @@ def test_a_compact_device_answers_alike(seed) -> None:
 
 def check(build: BoardBuild, seed: int) -> None:
     """Tell a board and the page's device the same, and compare what they answer."""
-    wire, geometry = conversation(seed, 250), build.geometry
+    wire, geometry = conversation(seed, 150), build.geometry
     with SimulatedBoard(build) as board:
         board.connection.sendall(encode_frame(Operation.HELLO, 7, b"look"))
         greeting = Decoder().feed(board.connection.recv(4096))[0].payload
