@@ -139,6 +139,16 @@ def test_over_the_link(tmp_path):
     assert spent["bytes_received"] < 32 * 4 * 2 + 500 and spent["bytes_sent"] < 500
 
 
+def test_a_flipped_bit_in_the_table_is_found_and_the_samples_made_again(tmp_path):
+    board = model_device()
+    with GatewareDevice(Session(ModelTransport(board))) as device:
+        config = ready(tmp_path, device)
+        first = sample_on_device(device, config, 3, steps=4)
+        board.memory["schedule"][2, 1] ^= 1 << 13
+        assert np.array_equal(sample_on_device(device, config, 3, steps=4), first)
+        assert device.health()["host_memory_faults"] == 1
+
+
 class Cut(ModelTransport):
     """A wire that can be cut."""
 
