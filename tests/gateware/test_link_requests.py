@@ -92,7 +92,7 @@ def conversation(seed: int, count: int) -> list[bytes]:
         if source.random() < 0.05:
             place = source.randrange(len(frame) - 1)
             frame = frame[:place] + bytes([frame[place] ^ 0x10]) + frame[place + 1 :]
-        elif offset == 1 and version == 1:
+        elif offset == 1 and version == 1 and operation != Operation.HELLO:
             sequence = (sequence + 1) % 2**16
         wire.append(frame)
     return wire
