@@ -13,7 +13,17 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["SamplerName", "sample"]
+__all__ = ["Beyond", "SamplerName", "sample"]
+
+Beyond = Annotated[
+    float | None,
+    typer.Option(
+        "--beyond",
+        min=0,
+        help="How far to go beyond the best linear filter: more is sharper, and less varied; 1 is the network's own.",
+        show_default="the run's",
+    ),
+]
 
 SamplerName = Annotated[
     Literal["heun", "euler", "ddim", "ancestral", "langevin"],
@@ -37,6 +47,7 @@ def sample(
         float | None,
         typer.Option(min=0, help="How much the class counts; above 1 exaggerates it.", show_default="1"),
     ] = None,
+    beyond: Beyond = None,
     warm: Annotated[
         bool, typer.Option("--warm", help="Begin each call from the states of the one before (golden:, float:).")
     ] = False,
@@ -63,6 +74,8 @@ def sample(
 
       equipoise sample runs/labels --label 3 --guidance 2
 
+      equipoise sample runs/full --sampler ancestral --steps 100 --beyond 1.5
+
       equipoise sample runs/full --device golden: --warm --free-steps 20
     """
     import numpy as np
@@ -71,6 +84,7 @@ def sample(
     from ..conditioning import check_label
     from ..data import load_data
     from ..devices import open_steady
+    from ..guidance import Beyond as BeyondFilter
     from ..images import save_grid
     from ..sampler import Sampler
     from ..sampler import sample as generate
@@ -86,6 +100,7 @@ def sample(
     if label is not None:
         check_label(trained.config, label)
     data = load_data(trained.config.data)
+    guidance_beyond = BeyondFilter(data.train, trained.config.beyond if beyond is None else beyond)
     with open_steady(device or recorded_device(trained)) as opened, bar(console) as progress:
         opened.configure(trained.config.network)
         opened.write(checkpoint.average)
@@ -102,6 +117,7 @@ def sample(
                     seed=seed,
                     labels=None if label is None else np.full(count, label),
                     guidance=1.0 if guidance is None else guidance,
+                    beyond=guidance_beyond,
                     warm=warm,
                     free_steps=free_steps,
                     progress=lambda done, total: progress.update(task, completed=done, total=total),
