@@ -44,7 +44,7 @@ RESULTS = Path(__file__).parent.parent / "docs" / "ablation.json"
 SAMPLES = 500
 """Generated after each training, to say what share of them is recognised."""
 
-FULL_MLP = 20000
+FULL_MLP = 12000
 """Most steps of the MLP that is trained until its error on set-aside training digits no longer falls."""
 
 DECAYS = (0.0, 0.3)
