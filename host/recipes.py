@@ -43,7 +43,7 @@ def _digits(size: int, data: str) -> TrainConfig:
     return TrainConfig(
         "digits", data, _network(size, 256, (64, 64, 64), edm, dt=1.0, stiffness=0.5, quartic=0.0, railed=True),
         start="wiener", edm=edm, steps=4000, batch=128, free_steps=12, nudged_steps=6, beta=1 / 8, learning_rate=6e-3,
-        rate_by_size=True, average=0.995, evaluate_every=400, checkpoint_every=50,
+        rate_by_size=True, average=0.995, evaluate_every=400, checkpoint_every=50, beyond=2.0,
     )  # fmt: skip
 
 
@@ -57,7 +57,7 @@ def _digits_labels(size: int, data: str) -> TrainConfig:
     count = int(labels.max()) + 1
     modules = (Module("label", count, clamped=True), *network.modules)
     couplings = (*network.couplings, Coupling("label", "hidden", count), Coupling("label", "output", count))
-    return replace(config, recipe="digits-labels", label="label", network=replace(
+    return replace(config, recipe="digits-labels", label="label", beyond=1.25, network=replace(
         network, modules=modules, couplings=couplings
     ))  # fmt: skip
 

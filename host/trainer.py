@@ -21,6 +21,7 @@ from .conditioning import drop_labels, with_labels
 from .config import TrainConfig
 from .data import Dataset, load_data
 from .evaluation import denoising_errors, gradient_cosine
+from .guidance import Beyond
 from .images import save_arrays
 from .optimisers import Clipping, Moments, Optimiser, clip_gradient, clip_parameters
 from .random import device_seed, generator
@@ -311,7 +312,8 @@ class _Training:
         count = _SHOWN_SAMPLES[len(self.data.shape) > 1]
         labels = np.arange(count) % self.config.classes if self.config.classes else None
         size = self.data.train.shape[1]
-        samples = sample(self.device, self.config, count, size, seed=self.config.seed, labels=labels)
+        beyond = Beyond(self.data.train, self.config.beyond)
+        samples = sample(self.device, self.config, count, size, seed=self.config.seed, labels=labels, beyond=beyond)
         save_arrays(self.run, "samples.npz", {"samples": self.data.original(samples)})
 
     def _summary(self, interrupted: bool) -> dict[str, Any]:

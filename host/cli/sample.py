@@ -13,7 +13,17 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["SamplerName", "sample"]
+__all__ = ["Beyond", "SamplerName", "sample"]
+
+Beyond = Annotated[
+    float | None,
+    typer.Option(
+        "--beyond",
+        min=0,
+        help="How far to go beyond the best linear filter: more is sharper, and less varied; 1 is the network's own.",
+        show_default="the run's",
+    ),
+]
 
 SamplerName = Annotated[
     Literal["heun", "euler", "ddim", "ancestral", "langevin"],
@@ -37,6 +47,7 @@ def sample(
         float | None,
         typer.Option(min=0, help="How much the class counts; above 1 exaggerates it.", show_default="1"),
     ] = None,
+    beyond: Beyond = None,
     warm: Annotated[
         bool,
         typer.Option(
@@ -72,6 +83,8 @@ def sample(
 
       equipoise sample runs/labels --label 3 --guidance 2
 
+      equipoise sample runs/full --sampler ancestral --steps 100 --beyond 1.5
+
       equipoise sample runs/full --device golden: --warm --free-steps 20
 
       equipoise sample runs/full --device serial:/dev/ttyUSB1 --on-device
@@ -83,6 +96,7 @@ def sample(
     from ..data import load_data
     from ..device_sampler import sample_on_device
     from ..devices import open_steady
+    from ..guidance import Beyond as BeyondFilter
     from ..images import save_grid
     from ..sampler import Sampler
     from ..sampler import sample as generate
@@ -90,6 +104,8 @@ def sample(
     from .train import recorded_device
     from .trained import open_trained
 
+    if on_device and beyond is not None and beyond != 1:
+        raise typer.BadParameter("is done by the host: leave out --on-device", param_hint="--beyond")
     if guidance is not None and label is None:
         raise typer.BadParameter("needs a class to guide to: give --label too", param_hint="--guidance")
     if grid is not None and grid.suffix != ".png":
@@ -98,6 +114,12 @@ def sample(
     if label is not None:
         check_label(trained.config, label)
     data = load_data(trained.config.data)
+    further = BeyondFilter(data.train, trained.config.beyond if beyond is None else beyond)
+    if on_device and further.factor != 1:
+        console.print(
+            f"The device samples with the network alone: not {further.factor:g} times beyond the linear filter.",
+            soft_wrap=True,
+        )
     with open_steady(device or recorded_device(trained)) as opened, bar(console) as progress:
         opened.configure(trained.config.network)
         opened.write(checkpoint.average)
@@ -112,7 +134,7 @@ def sample(
             if on_device:
                 drawn = sample_on_device(opened, trained.config, count, **asked)
             else:
-                drawn = generate(opened, trained.config, count, data.train.shape[1], **asked)
+                drawn = generate(opened, trained.config, count, data.train.shape[1], beyond=further, **asked)
             samples = data.original(drawn)
         except KeyboardInterrupt:
             console.print(
