@@ -41,6 +41,7 @@ class State(Enum):
     VALID = "valid"
     EXPIRING = "expiring"
     EXPIRED = "expired"
+    DRIFTED = "drifted"
     FAILED = "failed"
     FOREIGN = "foreign device"
 

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..substrate.errors import CapabilityError, RunError
+from ..drivers.analog.device import AnalogDevice
+from ..substrate.errors import CalibrationError, CapabilityError, RunError
 from ..substrate.interface import Substrate
 from ..substrate.phases import Minibatch, Result, Schedule
 from .audit import Auditor
@@ -116,7 +117,7 @@ class _Training:
         self.seconds = {"device": 0.0, "link": 0.0, "host": 0.0}
         self.warned = False
         self.reached = self._begin()
-        if isinstance(device, Supervised):
+        if isinstance(device, Supervised | AnalogDevice):
             device.listener = lambda message: self._warn(message, self.reached.step)
 
     def _begin(self) -> Checkpoint:
@@ -169,9 +170,13 @@ class _Training:
                 if self._is_evaluated(step):
                     self._evaluate()
             self._sample()
+            self._check()
         except KeyboardInterrupt:
             interrupted = True
             save_checkpoint(self.run, self.reached)
+        except CalibrationError as error:
+            self.run.log("warning", step=self.reached.step, message=f"training ended: {error}")
+            raise
         kind = "interrupted" if interrupted else "finished"
         self.run.log(kind, step=self.reached.step, seconds=self.seconds)
         return self._summary(interrupted)
@@ -313,6 +318,16 @@ class _Training:
         size = self.data.train.shape[1]
         samples = sample(self.device, self.config, count, size, seed=self.config.seed, labels=labels)
         save_arrays(self.run, "samples.npz", {"samples": self.data.original(samples)})
+
+    def _check(self) -> None:
+        """Hold an analog board against its calibration at the end, too: it may have drifted since the last check."""
+        if not isinstance(self.device, AnalogDevice):
+            return
+        try:
+            self.device.check()
+        except CalibrationError as error:
+            self._warn(f"the last steps may be spoilt: {error}", self.reached.step)
+        self.run.log("health", step=self.reached.step, **self.device.health())
 
     def _summary(self, interrupted: bool) -> dict[str, Any]:
         records = self.run.metrics()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from itertools import pairwise
+from math import isfinite
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +20,7 @@ from ...substrate.phases import Estimator, Minibatch, Result, Saturations, Sched
 from .board import AnalogBoard, Drive, Reading
 from .correction import AsMade, Correction
 from .layout import Layout
+from .standard import CHECK_MINUTES, Check, Standard, refuse_drifted
 from .uncertainty import contrast_error
 
 __all__ = ["BATCH_LIMIT", "ORDERS", "USABLE", "AnalogDevice"]
@@ -63,6 +66,14 @@ class AnalogDevice(Substrate):
         One of :data:`ORDERS`.
     averages
         Readings that the board averages, at least 1.
+    standard
+        What the board is held against before a run, every ``check_minutes``; 0, or without a standard, never. A board
+        that is not refused though it has drifted is told to ``listener``.
+
+    Attributes
+    ----------
+    listener
+        Told what is worth a look.
     """
 
     def __init__(
@@ -73,11 +84,20 @@ class AnalogDevice(Substrate):
         address: str,
         order: str = "+-",
         averages: int = 1,
+        standard: Standard | None = None,
+        check_minutes: float = CHECK_MINUTES,
     ) -> None:
         if order not in ORDERS:
             raise CapabilityError(f"Order of nudged phases must be one of {', '.join(ORDERS)}, not '{order}'")
         if averages < 1:
             raise CapabilityError(f"Readings averaged must be at least 1, not {averages}")
+        if not isfinite(check_minutes) or check_minutes < 0:
+            raise CapabilityError(
+                f"Minutes between checks of a calibration must be at least 0 and finite, not {check_minutes:g}"
+            )
+        self.listener: Callable[[str], None] = lambda message: None
+        self._standard, self._seconds = standard, 60 * check_minutes
+        self._checked = time.monotonic()  # who opened the board has just done so
         self._board = board
         self._correction = correction or AsMade(board.limits.lsb)
         self._address, self._order, self._averages = address, order, averages
@@ -102,6 +122,7 @@ class AnalogDevice(Substrate):
                 "calibration": self._correction.record,
                 "order": self._order,
                 "averages": self._averages,
+                "check_minutes": self._seconds / 60 if self._standard else 0.0,
                 "limits": {**asdict(limits), "references": list(limits.references)},
             },
         )
@@ -130,9 +151,7 @@ class AnalogDevice(Substrate):
         if self._layout is None:
             raise DeviceError("The analog board has no network: call configure first")
         self._layout.check(parameters)
-        parameters = parameters.map(np.copy)
-        self._board.wire(self._correction.wiring(self._layout.wiring(parameters)))
-        self._parameters = parameters
+        self._wire(self._layout, parameters.map(np.copy))
 
     def read(self) -> Parameters:
         """The parameters as written: a board rounds within its resolution, and cannot be asked.
@@ -156,7 +175,11 @@ class AnalogDevice(Substrate):
             If minibatch or schedule fit neither network nor board.
         DeviceError
             If a neuron is overloaded or does not settle, naming it, or no parameters have been written.
+        CalibrationError
+            If a check is due and finds that the board has drifted; parameters must be written anew then.
         """
+        if self._seconds and time.monotonic() - self._checked >= self._seconds:
+            self.check()
         layout, parameters = self._ready()
         network = layout.network
         schedule.check(network)
@@ -206,6 +229,32 @@ class AnalogDevice(Substrate):
             seconds={"device": time.perf_counter() - begin, "link": 0.0},
         )
 
+    def check(self) -> Check | None:
+        """Hold the board against its standard now; what was found, or None if there is none.
+
+        Raises
+        ------
+        CalibrationError
+            If it has drifted, unless the record is to be used all the same. Parameters must be written anew then.
+        DeviceError
+            If the board fails, or no parameters have been written.
+        """
+        layout, parameters = self._ready()
+        if self._standard is None:
+            return None
+        self._parameters, begin = None, time.monotonic()
+        found = self._standard.check()
+        self._checked = time.monotonic()
+        self._health["checks"] = self._health.get("checks", 0) + 1
+        self._health["check_seconds"] = self._checked - begin
+        self._health["check_missed_lsb"] = float(found.missed.max())
+        if self._standard.strict:
+            refuse_drifted(found)
+        elif found.reason:
+            self.listener(f"the board has drifted, and is used all the same: {found.reason}")
+        self._wire(layout, parameters)
+        return found
+
     def states(self) -> dict[str, Array]:
         """Corrected states of all samples of the last run, ``free`` and ``last``, each (B, N), in network units.
 
@@ -223,7 +272,8 @@ class AnalogDevice(Substrate):
 
         ``gradient_uncertainty`` is one standard deviation of the last gradient's error over its norm, as far as the
         correction knows errors of readings; ``smallest_beta`` is where it would be a tenth. ``return_volts`` is the
-        largest distance seen between free states of one sample.
+        largest distance seen between free states of one sample. ``check_missed_lsb`` is by how much the worst channel
+        missed its standard in the last of ``checks``, in steps of the readout.
         """
         return {**self._board.counters(), **self._health}
 
@@ -236,6 +286,10 @@ class AnalogDevice(Substrate):
         if self._layout is None or self._parameters is None:
             raise DeviceError("The analog board has no parameters: call configure and write first")
         return self._layout, self._parameters
+
+    def _wire(self, layout: Layout, parameters: Parameters) -> None:
+        self._board.wire(self._correction.wiring(layout.wiring(parameters)))
+        self._parameters = parameters
 
     def _both(self, wanted: Drive, beta: float, free: Array) -> tuple[Array, Array]:
         """States with the positive and with the negative nudge, averaged over all phases of the order."""
@@ -273,13 +327,17 @@ class AnalogDevice(Substrate):
         """
         layout, _ = self._ready()
         readings = [self._board.phase(drive)]
-        tolerance = _AGREE * np.maximum(self._correction.uncertainty(readings[0]), self._board.limits.lsb)
+        # No more than what is known of the noise, or an answer that is late would pass where nudges are small.
+        tolerance = _AGREE * self._correction.uncertainty(readings[0])
         while len(readings) < _READINGS:
             readings.append(self._board.phase(replace(drive, restart=False)))  # from where it has settled
-            volts = np.array([reading.volts for reading in readings])
-            apart = np.diff(np.sort(volts, axis=0), axis=0).min(axis=0) > tolerance
-            if not layout.names(apart):
-                return replace(readings[-1], volts=np.median(volts, axis=0))
+            volts = np.sort([reading.volts for reading in readings], axis=0)
+            gaps = np.diff(volts, axis=0)
+            if not layout.names(apart := gaps.min(axis=0) > tolerance):
+                # The two that agree best, and what agrees with them: half of the others may be wrong on one side.
+                best = np.take_along_axis(volts, gaps.argmin(axis=0)[None], axis=0)
+                near = np.abs(volts - best) <= tolerance
+                return replace(readings[-1], volts=np.sum(volts * near, axis=0) / near.sum(axis=0))
         raise DeviceError(
             f"No two of {_READINGS} readings of {layout.names(apart)} agree: check the board's readout and wire"
         )

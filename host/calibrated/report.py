@@ -39,10 +39,11 @@ def write_calibration_report(history: History, record: Record, path: Path) -> Pa
     now = datetime.now(UTC)
     page = template("page.html", __package__, "equipoise.host.report").render(
         record=record,
-        state=record.state(now).value,
+        state=history.state(record, now).value,
         rows=_rows(record),
         before=[
-            (each.id, each.created[:19], each.state(now).value, each.failed) for each in history.records(record.uid)
+            (each.id, each.created[:19], history.state(each, now).value, each.failed)
+            for each in history.records(record.uid)
         ],
         pictures=[
             figures.held_out(record),
