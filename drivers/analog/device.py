@@ -21,7 +21,7 @@ from .board import AnalogBoard, Drive, Reading
 from .correction import AsMade, Correction
 from .layout import Layout
 from .standard import CHECK_MINUTES, Check, Standard, refuse_drifted
-from .uncertainty import contrast_error
+from .uncertainty import contrast_doubt, contrast_error
 
 __all__ = ["BATCH_LIMIT", "ORDERS", "USABLE", "AnalogDevice"]
 
@@ -194,10 +194,11 @@ class AnalogDevice(Substrate):
             raise CapabilityError(f"A minibatch must have at most {BATCH_LIMIT} samples, not {len(minibatch)}")
         self._states = None
         begin = time.perf_counter()
-        minibatch, held = layout.hold(minibatch)
+        minibatch, beyond = layout.hold(minibatch)
+        held = self._correction.held
         shape = (len(minibatch), network.neurons)
         free, plus, minus, error = np.empty(shape), np.empty(shape), np.empty(shape), np.empty(shape)
-        last = free
+        last, doubts = free, []
         for j in range(len(minibatch)):
             wanted = layout.drive(parameters, minibatch, j, self._averages)
             free[j], reading = self._phase(wanted, 0.0, restart=True)
@@ -206,6 +207,12 @@ class AnalogDevice(Substrate):
                 plus[j], _ = self._phase(wanted, schedule.beta)
             elif schedule.estimator is Estimator.SYMMETRIC:
                 plus[j], minus[j] = self._both(wanted, schedule.beta, free[j])
+            if schedule.estimator is not Estimator.FREE:
+                symmetric = schedule.estimator is Estimator.SYMMETRIC
+                moved = plus[j] - (minus[j] if symmetric else free[j])
+                nudged = layout.nudged(wanted, schedule.beta, restart=False)
+                drawn = self._correction.doubt(nudged, layout.spread(free[j]), layout.spread(moved), both=symmetric)
+                doubts.append([layout.states(draw) for draw in drawn])
         # A clamped neuron is where it is in all phases, whatever the readout says of it.
         plus[:, network.clamped] = minus[:, network.clamped] = free[:, network.clamped]
         error[:, network.clamped] = 0.0
@@ -217,7 +224,10 @@ class AnalogDevice(Substrate):
                 other, scale, last = minus, 2 * schedule.beta, minus if self._order[-1] == "-" else plus
             result = contrast(network, parameters, minibatch, plus, other, scale)
             wrong = contrast_error(network, parameters, minibatch, free, error, scale)
-            self._judge(result, wrong, schedule.beta)
+            draws = np.array(doubts).reshape(len(minibatch), -1, network.neurons)
+            draws[:, :, network.clamped] = 0.0
+            doubt = contrast_doubt(network, parameters, minibatch, free, draws, scale)
+            self._judge(result, wrong, doubt, schedule.beta)
         self._states = {"free": free, "last": last}
         self._health["runs"] += 1
         self._health["samples"] += len(minibatch)
@@ -225,7 +235,7 @@ class AnalogDevice(Substrate):
             outputs=free[:, network.slices[network.output]].copy(),
             contrast=result,
             residual=layout.residual(parameters, free, minibatch),
-            saturations=Saturations(state=held),
+            saturations=self._saturations(beyond, held),
             seconds={"device": time.perf_counter() - begin, "link": 0.0},
         )
 
@@ -270,8 +280,10 @@ class AnalogDevice(Substrate):
     def health(self) -> dict[str, int | float]:
         """Counters of the board, and how good gradients are.
 
-        ``gradient_uncertainty`` is one standard deviation of the last gradient's error over its norm, as far as the
-        correction knows errors of readings; ``smallest_beta`` is where it would be a tenth. ``return_volts`` is the
+        ``gradient_uncertainty`` is one standard deviation of the last gradient's error over its norm: noise of readings
+        as far as the correction knows it, and ``correction_uncertainty``, of the correction itself.
+        ``smallest_beta`` is where it would be a tenth; infinite if the correction alone is less sure. ``held_clamps``
+        and the like count corrected values beyond what the board can be told. ``return_volts`` is the
         largest distance seen between free states of one sample. ``check_missed_lsb`` is by how much the worst channel
         missed its standard in the last of ``checks``, in steps of the readout.
         """
@@ -342,8 +354,24 @@ class AnalogDevice(Substrate):
             f"No two of {_READINGS} readings of {layout.names(apart)} agree: check the board's readout and wire"
         )
 
-    def _judge(self, found: Parameters, error: float, beta: float) -> None:
+    def _saturations(self, beyond: int, before: dict[str, int]) -> Saturations:
+        """What was held in a run: wanted values beyond the range, and those that the correction moved there."""
+        now = {kind: count - before[kind] for kind, count in self._correction.held.items()}
+        for kind, count in now.items():
+            self._health[f"held_{kind}"] = self._health.get(f"held_{kind}", 0) + count
+        return Saturations(
+            state=beyond + now.get("clamps", 0) + now.get("targets", 0),
+            force=now.get("biases", 0) + now.get("nudges", 0),
+        )
+
+    def _judge(self, found: Parameters, error: float, doubt: float, beta: float) -> None:
+        """Tell how good a gradient is, from the norms of its error by noise and by what the correction is not sure of.
+
+        Noise counts for less the larger beta is, doubt does not.
+        """
         size = float(np.linalg.norm(found.vector()))
-        part = error / size if size else float("inf")
-        self._health["gradient_uncertainty"] = part
-        self._health["smallest_beta"] = beta * part / USABLE
+        part, sure = (error / size, doubt / size) if size else (float("inf"), float("inf"))
+        self._health["gradient_uncertainty"] = float(np.hypot(part, sure))
+        self._health["correction_uncertainty"] = sure
+        usable = np.sqrt(USABLE**2 - sure**2) if sure < USABLE else 0.0
+        self._health["smallest_beta"] = float(beta * part / usable) if usable else float("inf")

@@ -135,6 +135,12 @@ class Layout:
         """States (N,) of the network, from voltages of all neurons of the board."""
         return volts[: self.network.neurons] / self.volts
 
+    def spread(self, states: Array) -> Array:
+        """Voltages (N,) of all neurons of the board, from states of the network; 0 where it has none."""
+        volts = np.zeros(self._limits.neurons)
+        volts[: self.network.neurons] = states * self.volts
+        return volts
+
     def residual(self, parameters: Parameters, states: Array, minibatch: Minibatch) -> float:
         """Mean |force| on free neurons at ``states`` (B, N)."""
         left = force(self.network, parameters, states, minibatch.levels)
