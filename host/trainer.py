@@ -43,6 +43,9 @@ _SAME_DEVICE = ("kind", "uid", "build")
 _SHOWN_SAMPLES = {True: 30, False: 1000}
 """Samples generated at the end: of images, and of points."""
 
+_ANALOG_SAMPLES = 32
+"""The most on an analog board, which works on one after the other: each takes 35 free phases."""
+
 
 class Progress:
     """Who is told how training goes: nobody, unless a subclass listens."""
@@ -314,6 +317,8 @@ class _Training:
     def _sample(self) -> None:
         self.device.write(self.reached.average)
         count = _SHOWN_SAMPLES[len(self.data.shape) > 1]
+        if self.device.identity.kind == "analog":
+            count = min(count, _ANALOG_SAMPLES)
         labels = np.arange(count) % self.config.classes if self.config.classes else None
         size = self.data.train.shape[1]
         samples = sample(self.device, self.config, count, size, seed=self.config.seed, labels=labels)

@@ -43,11 +43,17 @@ class Layout:
     Raises
     ------
     CapabilityError
-        If the board has too few neurons or channels, or if no scale gives the network's stiffness and quartic.
+        If the board has too few neurons or channels, if no scale gives the network's stiffness and quartic, or if
+        neurons are to reach their rails.
     """
 
     def __init__(self, network: Network, limits: Limits) -> None:
         self.network, self._limits = network, limits
+        if railed := [module.name for module in network if module.railed and not module.clamped]:
+            raise CapabilityError(
+                f"Module '{railed[0]}' is to reach its rails, which a board takes for an overload: "
+                "leave out railed, and set quartic above 0"
+            )
         channels = sum(coupling.rank for coupling in network.couplings)
         for what, need, have in (
             ("neurons", network.neurons, limits.neurons),

@@ -103,9 +103,9 @@ def random_problem(setting: Setting, *names: str | int, batch: int) -> Problem:
     CapabilityError
         If the board is too small for any.
     """
-    network, rng = small_network() if setting.reduced else bench_network(), setting.rng(*names)
+    network, rng, weight = small_network() if setting.reduced else bench_network(), setting.rng(*names), np.inf
     if (limits := setting.device.identity.details.get("limits")) is not None:
-        have = limits["neurons"], limits["channels"]
+        have, weight = (limits["neurons"], limits["channels"]), limits["weight"]
         channels = sum(coupling.rank for coupling in network.couplings)
         if have[0] < network.neurons or have[1] < channels:
             if have[0] < 4 or have[1] < 3:
@@ -113,7 +113,10 @@ def random_problem(setting: Setting, *names: str | int, batch: int) -> Problem:
                     f"it needs 4 neurons and 3 rank channels, this board has {have[0]} and {have[1]}: take a larger one"
                 )
             network = board_network(min(have[0], 44), min(have[1], 12))
-    return Problem(network, Parameters.random(network, rng), random_minibatch(network, rng, batch))
+    parameters = Parameters.random(network, rng)
+    while max(float(np.abs(each).max()) for each in (*parameters.U, *parameters.V)) > weight:
+        parameters = Parameters.random(network, rng)  # in the smallest networks a weight may be beyond the board's
+    return Problem(network, parameters, random_minibatch(network, rng, batch))
 
 
 def targets(setting: Setting) -> dict[str, Substrate]:

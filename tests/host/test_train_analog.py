@@ -12,9 +12,13 @@ from equipoise.calibration.run import Settings, calibrate
 from equipoise.drivers.analog.device import AnalogDevice
 from equipoise.host import trainer
 from equipoise.host.calibrated import correction_for
+from equipoise.host.checkpoint import load_checkpoint
+from equipoise.host.data import load_data
 from equipoise.host.recipes import recipe
 from equipoise.host.run import Run
+from equipoise.host.start import start_parameters
 from equipoise.host.trainer import train
+from equipoise.sim.float_model import FloatModel
 from equipoise.sim.virtual_board import Effects, VirtualBoard
 from equipoise.substrate.errors import CalibrationError
 from equipoise.substrate.network import Coupling, Module, Network
@@ -57,6 +61,28 @@ def begin(run, records, *, force=False, **effects):
 
 def of_kind(run, kind):
     return [record for record in run.metrics() if record["kind"] == kind]
+
+
+def test_the_recipe_for_boards_learns_on_a_calibrated_one_what_the_float_model_learns(tmp_path, monkeypatch):
+    monkeypatch.setattr(trainer, "_ANALOG_SAMPLES", 1)
+    rng = np.random.default_rng(0)
+    np.save(tmp_path / "data.npy", rng.normal(size=(60, 1)) * [1.0, 0.6] + 0.1 * rng.normal(size=(60, 2)))
+    one = VirtualBoard(mismatch=0.05, seed=3)
+    correction = calibrate(one, Settings(folder=tmp_path / "records")).correction()
+    config = recipe("points-board", str(tmp_path / "data.npy"), steps=12, batch=6, evaluate_every=12)
+    ends = []
+    for device in (AnalogDevice(one, correction, address="test:", averages=16), FloatModel()):
+        run = Run.create(tmp_path / device.identity.kind, config)
+        with device:
+            train(run, device, Silent())
+        checkpoint, _ = load_checkpoint(run)
+        ends.append(checkpoint.parameters)
+    begin = start_parameters(config, load_data(config.data))
+    moved, right = (end.vector() - begin.vector() for end in ends)
+    assert moved @ right / np.linalg.norm(moved) / np.linalg.norm(right) > 0.95
+    health = of_kind(Run.open(tmp_path / "analog"), "health")[-1]
+    assert 0 < health["correction_uncertainty"] < health["gradient_uncertainty"] < 0.1
+    assert health["held_targets"] == 0
 
 
 def test_a_board_that_does_not_drift_is_trained_to_the_end(records, run):

@@ -298,6 +298,11 @@ def test_a_phase_that_does_not_settle():
             "All neurons of a board have one quartic, the network's have 1 to 2: "
             "give all modules that are not clamped the same quartic",
         ),
+        (
+            Network((Module("h", 2, railed=True), Module("y", 1)), (Coupling("h", "y", 1),), "y"),
+            "Module 'h' is to reach its rails, which a board takes for an overload: "
+            "leave out railed, and set quartic above 0",
+        ),
     ],
 )  # fmt: skip
 def test_networks_that_do_not_fit(net, message):
