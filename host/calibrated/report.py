@@ -62,6 +62,12 @@ def write_calibration_report(history: History, record: Record, path: Path) -> Pa
     return written
 
 
+def _why(history: History, record: Record) -> str:
+    """Why a record failed, or what its last check found."""
+    checks = history.checks(record)
+    return record.failed or (checks[-1]["reason"] if checks else "")
+
+
 def _rows(record: Record) -> list[tuple[str, str]]:
     temperature, noise = record.temperature["mean"], record.noise
     found, left = (record.verification[f"as_{when}_lsb"] for when in ("found", "left"))

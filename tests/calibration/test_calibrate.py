@@ -164,7 +164,8 @@ def test_check_standard_notices_drift(done):
         correction_for(moved, history.folder)
     now = datetime.now(UTC)
     assert history.state(done.record, now) is State.DRIFTED
-    assert "drifted" in write_calibration_report(history, done.record, done.path).read_text()
+    page = write_calibration_report(history, done.record, done.path).read_text()
+    assert "<td>drifted</td><td>channel 2 reads" in page
     correction_for(board(), history.folder)  # another check decides anew
     assert history.state(done.record, now) is State.VALID
     assert [bool(check["reason"]) for check in history.checks(done.record)] == [True, False]
