@@ -42,7 +42,7 @@ def write_calibration_report(history: History, record: Record, path: Path) -> Pa
         state=history.state(record, now).value,
         rows=_rows(record),
         before=[
-            (each.id, each.created[:19], history.state(each, now).value, each.failed)
+            (each.id, each.created[:19], history.state(each, now).value, _why(history, each))
             for each in history.records(record.uid)
         ],
         pictures=[
