@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 from rich.table import Table
 
-from ...substrate.errors import RunError
+from ...substrate.errors import CapabilityError, RunError
 from .options import Debug, Device, Json, console, show_json
 
 if TYPE_CHECKING:
@@ -109,7 +109,12 @@ def train(
     address = device or _DEFAULT_DEVICE
     # The device first: what does not fit, or a wrong address, leaves no empty run behind.
     with open_steady(address) as opened:
-        prepare(config, opened)
+        try:
+            prepare(config, opened)
+        except CapabilityError as error:
+            if opened.identity.kind != "analog" or network is not None:
+                raise
+            raise CapabilityError(f"{error}; recipe points-board fits a board of 8 neurons and 4 channels") from error
         run = Run.create(out or Path("runs") / f"{config.recipe}-{datetime.now():%Y%m%d-%H%M%S}", config)
         command = shlex.join(["equipoise", *sys.argv[1:]])
         run.write("command.json", json.dumps({"device": address, "command": command}, indent=2).encode())

@@ -126,7 +126,7 @@ def test_resume_goes_on_with_what_was_configured(call):
         (
             ["train", "--recipe", "faces", "--device", "golden:"],
             "equipoise: Recipe 'faces' is not known; "
-            "choose from digits-quick, digits, digits-labels, points, points-small\n",
+            "choose from digits-quick, digits, digits-labels, points, points-small, points-board\n",
         ),
         (["train", "--data", "no.npy"], "equipoise: File 'no.npy' does not exist\n"),
         (["train", "--resume", "no"], "equipoise: 'no' is not a run directory: it has no config.json\n"),
