@@ -277,6 +277,7 @@ def test_ctrl_c_while_sampling_says_what_is_left(train, call, monkeypatch):
         (("--guidance", 2), 2, "needs a class to guide to"),
         (("--seed", -1), 2, "Invalid value for '--seed'"),
         (("--on-device", "--sampler", "langevin"), 1, "choose another --sampler, or leave out --on-device"),
+        (("--on-device", "--beyond", 2), 2, "is done by the host: leave out --on-device"),
         (("--on-device", "--device", "golden:?compact=1"), 1, "let the host do it (without --on-device)"),
     ],
 )
