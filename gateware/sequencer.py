@@ -38,6 +38,8 @@ class Sequencer(wiring.Component):
         Start a run; high while one is under way.
     groups, neurons, levels, batch, mode, free_steps, nudged_steps, noisy
         Registers of the run; ``noisy`` is whether the noise amplitude is not 0.
+    accumulates
+        At ``start``: the contrast sums go on from what is held.
     go, command, done
         Of the walker.
     doing, bank, phase, negate, fresh
@@ -72,6 +74,7 @@ class Sequencer(wiring.Component):
                 "free_steps": In(16),
                 "nudged_steps": In(16),
                 "noisy": In(1),
+                "accumulates": In(1),
                 "go": Out(1),
                 "command": Out(WalkerCommand),
                 "done": In(1),
@@ -165,9 +168,9 @@ class Sequencer(wiring.Component):
         with m.FSM():
             with m.State("IDLE"), m.If(self.start):
                 m.d.comb += self.first_sample.eq(1)
-                m.d.sync += [self.sample.eq(0), self.context.eq(1), self.level.eq(0), self.fresh.eq(1)]
+                m.d.sync += [self.sample.eq(0), self.context.eq(1), self.level.eq(0), self.fresh.eq(~self.accumulates)]
                 m.d.sync += [self.negate.eq(0), self.busy.eq(1)]
-                with m.If(self.mode == Mode.FREE):
+                with m.If((self.mode == Mode.FREE) | self.accumulates):
                     m.next = "LOAD LEVEL"
                 with m.Else():
                     m.next = "CLEAR"

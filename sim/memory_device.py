@@ -71,8 +71,8 @@ class MemoryDevice:
         buffer: int = 4096,
         version: int = VERSION,
     ) -> None:
-        kind = (COMPACT, Feature(0)) if geometry.compact else (FORMATS, Feature.THERMAL | Feature.GUARD)
-        self.hello = Hello(build, board, 50_000_000, buffer, geometry, *kind)
+        formats = COMPACT if geometry.compact else FORMATS
+        self.hello = Hello(build, board, 50_000_000, buffer, geometry, formats, features_of(geometry))
         self.greeting = self.hello.pack()
         self.memory: dict[str, NDArray[Any]] = {
             name: np.zeros((space.rows(geometry), space.words(geometry)), f"<u{space.size}")

@@ -42,13 +42,17 @@ class NoiseStream:
             states[:, 1] ^= word
         self._states = states
 
-    def take(self, count: int) -> NDArray[np.float64]:
-        """The next ``count`` integers of each sample, -1020 to 1020; (B, count)."""
+    def words(self, count: int) -> Words:
+        """The next ``count`` words of each sample, (B, count)."""
         block = self._states[:, None, :]
         while block.shape[1] < count + 1:
             block = np.concatenate([block, _advance(block, block.shape[1])], axis=1)
         self._states = np.ascontiguousarray(block[:, count])
-        words = block[:, :count, 0] + block[:, :count, 1]
+        return np.asarray(block[:, :count, 0] + block[:, :count, 1])
+
+    def take(self, count: int) -> NDArray[np.float64]:
+        """The next ``count`` integers of each sample, -1020 to 1020; (B, count)."""
+        words = self.words(count)
         octets = np.ascontiguousarray(words).view(np.uint8).reshape(*words.shape, 8)
         return octets.sum(axis=-1, dtype=np.float64) - 1020.0
 

@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .closing import Closing
+from .errors import CapabilityError
+from .learning import Learnt, Memory, Rule
 from .network import Network
 from .parameters import Parameters
 from .phases import Estimator, Minibatch, Result, Schedule
@@ -42,6 +44,8 @@ class Identity:
     warm_start
         Whether a minibatch may bring the states to begin from, and ``states`` holds those of a whole minibatch. Where
         not, a device refuses such a minibatch.
+    learns
+        Whether it can change its parameters itself.
     details
         Anything else worth recording (geometry, formats, clock); JSON values only.
     """
@@ -55,6 +59,7 @@ class Identity:
     thermal: bool = True
     deterministic: bool = True
     warm_start: bool = False
+    learns: bool = False
     details: dict[str, Any] = field(default_factory=dict)
 
 
@@ -98,6 +103,38 @@ class Substrate(Closing):
     @abstractmethod
     def run(self, minibatch: Minibatch, schedule: Schedule) -> Result:
         """Run a minibatch through the phases of ``schedule``."""
+
+    def learn(self, minibatch: Minibatch, schedule: Schedule, rule: Rule, *, outputs: bool = True) -> Learnt:
+        """Run a minibatch, and have the device change its parameters by what it contrasts.
+
+        What it holds must come from :meth:`restore`. A contrasting :meth:`run` leaves no momentum behind.
+
+        Raises
+        ------
+        CapabilityError
+            If the device cannot, or the minibatch is too large for it to.
+        ForgottenError
+            If nobody knows any more what the device holds.
+        """
+        raise self._learns_not()
+
+    def memory(self) -> Memory:
+        """All that the device has learned: to go on from, exactly."""
+        raise self._learns_not()
+
+    def restore(self, memory: Memory) -> None:
+        """Load what a device had learned."""
+        raise self._learns_not()
+
+    def holds(self, memory: Memory) -> bool:
+        """Whether the device has learned exactly this. Costs a few bytes on the link."""
+        raise self._learns_not()
+
+    def _learns_not(self) -> CapabilityError:
+        return CapabilityError(
+            f"{self.identity.address} does not change its parameters itself: train it with updates of the host "
+            "(--update host), or use a device that does (sim:, golden:, an FPGA board that is not compact)"
+        )
 
     @abstractmethod
     def states(self) -> dict[str, NDArray[np.float64]]:
