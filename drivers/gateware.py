@@ -328,7 +328,7 @@ class GatewareDevice(Substrate):
 
     def _can_learn(self) -> None:
         if Feature.LEARN not in self._session.hello.features:
-            raise self._learns_not()
+            raise self.cannot_learn()
 
     def _plan(
         self, minibatch: Minibatch, schedule: Schedule
@@ -369,9 +369,10 @@ class GatewareDevice(Substrate):
         self, registers: dict[str, int], samples: NDArray[Any], wanted: Sequence[Area], allowed: int,
         rule: dict[str, NDArray[np.uint32]] | None = None,
     ) -> tuple[dict[Area, NDArray[Any]], dict[str, float], list[Area]]:  # fmt: skip
-        """One run, that learns if there is a ``rule``: the words it left in ``wanted``, where its time went, and what the device no longer held after it.
+        """One run: the words it left in ``wanted``, where its time went, and what the device no longer held after it.
 
-        All that the run depends on is checked: registers, tables, parameters and samples.
+        With a ``rule`` (rows of its spaces) it learns. All that the run depends on is checked: registers, tables, samples
+        and parameters, these if they are known.
         """
         if self._runs is None:
             self._runs = self._device_counters()["runs"]

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -187,7 +188,7 @@ class Layout:
         return areas
 
     def arranged(self, sums: Sums) -> tuple[Integers, Integers, Integers]:
-        """Integers in the shapes of parameters as memories hold them: (rows, lanes), (levels, groups, lanes), biases."""
+        """Parameters' integers as memories hold them: (rows, lanes), (levels, groups, lanes), (levels, N)."""
         return self._pack_weights(sums), self._pack_gains(sums), sums.bias
 
     def collected(self, weights: Integers, gains: Integers, biases: Integers) -> Sums:
@@ -199,14 +200,16 @@ class Layout:
         ends = [0] * len(self.network.modules)
         for end in self.ends:
             ends[end.module] = end.row + self.network.modules[end.module].size
-        return np.maximum.accumulate(ends).tolist()
+        return list(accumulate(ends, max))
 
     @property
     def update_cycles(self) -> int:
         """Estimate, on the high side, of the clock cycles of an update."""
         lanes, levels = self.geometry.lanes, self.network.levels
         rows = self.rows + levels * (self.groups + self.network.neurons) + len(self.network.modules)
-        return 128 + 2 * rows + UPDATE_TICKS * (lanes * (self.rows + levels * self.groups) + levels * self.network.neurons)
+        return (
+            128 + 2 * rows + UPDATE_TICKS * (lanes * (self.rows + levels * self.groups) + levels * self.network.neurons)
+        )
 
     def run_cycles(self, batch: int, steps: int) -> int:
         """Estimate, on the high side, of the clock cycles of a run, for its deadline.

@@ -410,7 +410,9 @@ class Core(wiring.Component):
         with m.If(self.port.start):
             m.d.sync += registers.runs.eq(registers.runs + 1)
 
-    def _answer(self, m, registers, walker, samples, updater, lanes, neurons, site_read, bias_read, bias_contrast) -> None:
+    def _answer(
+        self, m, registers, walker, samples, updater, lanes, neurons, site_read, bias_read, bias_contrast
+    ) -> None:
         """What the host reads, ``READ_LATENCY`` cycles on: one in each memory, one in its component, two here."""
         port = self._inner
         for part in (registers, walker, samples, *([updater] if updater is not None else [])):

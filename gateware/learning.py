@@ -1,4 +1,4 @@
-"""Updater: changes the parameters by what a run has contrasted, one after the other (``docs/arithmetic.md``, Update)."""
+"""Updater: changes the parameters, one by one, by what a run has contrasted (``docs/arithmetic.md``, Update)."""
 
 from amaranth.hdl import Cat, Module, Mux, Signal, signed
 from amaranth.lib import enum, wiring
@@ -200,8 +200,8 @@ class Updater(wiring.Component):
     def _arithmetic(self, m: Module, kind, tick, rule, counters, noise, segment) -> None:
         """What happens to a parameter at each tick.
 
-        Its contrast sum is asked for until tick 2, so that it is there in tick 4 (in a device of one lane, which answers a
-        cycle sooner, too), then the parameter.
+        Its contrast sum is asked for until tick 2, so that it is there in tick 4 (of a device of one lane, which answers
+        a cycle sooner, too), then the parameter.
         """
         rate = Signal(16)
         shift, decay = Signal(5), Signal(16)
@@ -218,7 +218,6 @@ class Updater(wiring.Component):
         value, product = Signal(signed(16)), Signal(signed(32))
         total = Signal(signed(33))
         moved, left, bounded = Signal(signed(width)), Signal(signed(33)), Signal(signed(32))
-        clipped, over = Signal(), Signal()
 
         clipped_value, value_over = clip((shifted + 1) >> 1, 2**15 - 1)
         top = self._formats.weight.top << GUARD_BITS

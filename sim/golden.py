@@ -94,7 +94,7 @@ class Golden(Substrate):
         self._formats = COMPACT if compact else FORMATS
         self._thermal = not compact
         self._layout: Layout | None = None
-        self._memory: Memory | None = None
+        self._memory: tuple[Held, Held] | None = None
         self._network: Network | None = None
         self._codes: Codes | None = None
         self._model: Model | None = None
@@ -152,22 +152,19 @@ class Golden(Substrate):
     def learn(self, minibatch: Minibatch, schedule: Schedule, rule: Rule, *, outputs: bool = True) -> Learnt:
         """Run a minibatch, and change the parameters by what it contrasts."""
         if not self._thermal:
-            raise self._learns_not()
+            raise self.cannot_learn()
         if self._memory is None or self._network is None or self._codes is None:
             raise DeviceError("golden: has no momentum: call restore before learn")
-        network, memory, layout = self._network, self._memory, self._placed()
+        network, layout = self._network, self._placed()
+        fine, momentum = self._memory
         schedule_codes = encode_schedule(network, schedule, self._formats)
         rule_codes = encode_rule(network, rule, schedule_codes, len(minibatch), self._formats)
         run, _ = self._relax(minibatch, schedule)
         if run.sums is None:
             raise CapabilityError("A run that learns must contrast: estimator symmetric or one-sided, not free")
-        sums = shaped(network, memory.momentum + flattened(run.sums))
-        fine = Held(*layout.arranged(shaped(network, memory.fine)))
-        fine, left, clips = update(
-            fine, Held(*layout.arranged(sums)), rule_codes, layout.row_ends(), schedule.seed, self._formats
-        )
-        held = (flattened(layout.collected(part.weights, part.gains, part.biases)) for part in (fine, left))
-        self.restore(Memory(*held))
+        sums = momentum.plus(Held(*layout.arranged(run.sums)))
+        fine, left, clips = update(fine, sums, rule_codes, layout.row_ends(), schedule.seed, self._formats)
+        self._hold(fine, left)
         return Learnt(
             self._outputs(run) if outputs else None,
             decode_residual(network, run.residual, len(minibatch), self._formats),
@@ -179,23 +176,32 @@ class Golden(Substrate):
     def memory(self) -> Memory:
         """What it has learned."""
         if not self._thermal:
-            raise self._learns_not()
+            raise self.cannot_learn()
         if self._memory is None:
             raise DeviceError("golden: has no momentum: call restore before memory")
-        return self._memory
+        layout = self._placed()
+        fine, momentum = (flattened(layout.collected(*held.parts)) for held in self._memory)
+        return Memory(fine, momentum)
 
     def restore(self, memory: Memory) -> None:
         """Load what a device had learned."""
         if not self._thermal:
-            raise self._learns_not()
+            raise self.cannot_learn()
         if self._network is None:
             raise DeviceError("golden: has no network: call configure before restore")
         if self._codes is None:
             self._codes = encode_parameters(self._network, Parameters.zeros(self._network), self._formats)
-        seen = shaped(self._network, memory.fine >> GUARD_BITS)
+        layout = self._placed()
+        parts = (Held(*layout.arranged(shaped(self._network, part))) for part in (memory.fine, memory.momentum))
+        self._hold(*parts)
+
+    def _hold(self, fine: Held, momentum: Held) -> None:
+        """Have the multipliers see the parameters without their guard bits."""
+        assert self._network is not None and self._codes is not None
+        seen = self._placed().collected(*(part >> GUARD_BITS for part in fine.parts))
         self._codes = replace(self._codes, U=seen.U, V=seen.V, gain=seen.gain, bias=seen.bias)
         self._model = Model(self._network, self._codes, self._formats)
-        self._memory = memory
+        self._memory = fine, momentum
 
     def holds(self, memory: Memory) -> bool:
         """Whether it has learned exactly this."""

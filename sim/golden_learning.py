@@ -1,6 +1,6 @@
 """Updates of the golden model: what the gateware does to parameters at the end of a run that learns, bit for bit.
 
-Follows ``docs/arithmetic.md`` (Update), in the order of the device's memories, as each parameter takes the next random word.
+Follows ``docs/arithmetic.md`` (Update), in the order of the device's memories: each parameter takes a random word.
 """
 
 from __future__ import annotations
@@ -42,6 +42,15 @@ class Held:
     gains: Integers
     biases: Integers
 
+    @property
+    def parts(self) -> tuple[Integers, Integers, Integers]:
+        """All of them."""
+        return self.weights, self.gains, self.biases
+
+    def plus(self, other: Held) -> Held:
+        """The sums."""
+        return Held(*(own + its for own, its in zip(self.parts, other.parts, strict=True)))
+
 
 def update(
     fine: Held, sums: Held, rule: RuleCodes, ends: list[int], seed: int, formats: Formats
@@ -59,8 +68,7 @@ def update(
     seed
         Of the run.
     """
-    rows, lanes = fine.weights.shape
-    module = np.searchsorted(ends, np.arange(rows), side="right")
+    module = np.searchsorted(ends, np.arange(len(fine.weights)), side="right")
     rates = np.array([*rule.weight_rates, 0])[np.minimum(module, len(ends))]
     kinds = (
         (fine.weights, sums.weights, rule.weight_shift, rates[:, None], rule.decay),
@@ -68,7 +76,8 @@ def update(
         (fine.biases, sums.biases, rule.bias_shift, rule.bias_rate, 0),
     )
     count = sum(part.size for part, *_ in kinds)
-    random = (NoiseStream(seed, np.zeros(1, np.int64), STREAM).words(count)[0] >> np.uint64(64 - ROUNDED_BITS)).astype(np.int64)
+    words = NoiseStream(seed, np.zeros(1, np.int64), STREAM).words(count)[0]
+    random = (words >> np.uint64(64 - ROUNDED_BITS)).astype(np.int64)
     top = formats.weight.top << GUARD_BITS
     clips = {"parameter": 0, "step": 0, "momentum": 0}
 

@@ -20,10 +20,12 @@ from ..substrate.codes import Codes, ScheduleCodes
 from ..substrate.errors import EquipoiseError
 from ..substrate.formats import FORMATS
 from ..substrate.geometry import Geometry
+from ..substrate.learning import GUARD_BITS, RuleCodes
 from ..substrate.network import Coupling, Module, Network
 from ..substrate.phases import Estimator, Schedule
 from ..substrate.protocol import MAP_HASH, Mode
 from .golden import GoldenRun, Model
+from .golden_learning import Held, update
 from .memory_device import Abandoned, MemoryDevice
 
 __all__ = ["ModelTransport", "model_device", "open_model_wire"]
@@ -32,15 +34,19 @@ _GEOMETRY = Geometry(lanes=8, contexts=4)
 _BUILD = hashlib.sha256(repr((__version__, MAP_HASH, FORMATS)).encode()).digest()[:8]
 _ESTIMATORS = {Mode.FREE: Estimator.FREE, Mode.ONE_SIDED: Estimator.ONE_SIDED, Mode.SYMMETRIC: Estimator.SYMMETRIC}
 
+_SUMS = ("weight_contrast", "gain_contrast", "bias_contrast")
+_FINE = ("fine_weights", "fine_gains", "fine_biases")
+_FINE_MASK = (1 << 16 + GUARD_BITS) - 1
+
 
 def model_device(geometry: Geometry = _GEOMETRY, board: bytes = b"model\0\0\0", build: bytes = _BUILD) -> MemoryDevice:
     """A device that computes by the golden model. Its counters of cycles stay 0, as it has no clock."""
     return MemoryDevice(geometry, _run, build=build, board=board)
 
 
-def open_model_wire(compact: int = 0) -> ModelTransport:
-    """A wire to a new device of the usual size, or to a compact one."""
-    return ModelTransport(model_device(replace(_GEOMETRY, compact=compact)))
+def open_model_wire(compact: int = 0, lanes: int = _GEOMETRY.lanes) -> ModelTransport:
+    """A wire to a new device of the usual size but for its lanes, or to a compact one."""
+    return ModelTransport(model_device(replace(_GEOMETRY, compact=compact, lanes=lanes)))
 
 
 class ModelTransport(Transport):
@@ -77,8 +83,9 @@ def _run(device: MemoryDevice) -> None:
     """
     try:
         tables = _Tables(device)
+        learns = tables.begin()
         run = tables.run()
-        tables.leave(run)
+        tables.leave(run, learns)
     except (EquipoiseError, ArithmeticError, LookupError, ValueError) as error:
         raise Abandoned(str(error)) from error
 
@@ -110,6 +117,15 @@ class _Tables:
         dt = 2.0 ** -device.register("dt_shift")
         self.network = Network(tuple(modules), couplings, output, dt, device.register("levels"))
 
+    def begin(self) -> bool:
+        """Whether the run that begins is to learn."""
+        if "rule" not in self.device.memory:
+            return False
+        asked = bool(self.device.memory["rule"][0, 0]) and self.mode is not Mode.FREE
+        self.device.memory["rule"][0] = 0
+        self.device.memory["updates"][1:] = 0
+        return asked
+
     def run(self) -> GoldenRun:
         """Run the minibatch that registers and sample buffer describe."""
         device, network = self.device, self.network
@@ -125,10 +141,13 @@ class _Tables:
         nudged = target if self.mode is not Mode.FREE else None
         return Model(network, self._codes(), self.formats).run(clamped, words[:, 0], nudged, None, schedule, codes)
 
-    def leave(self, run: GoldenRun) -> None:
+    def leave(self, run: GoldenRun, learns: bool) -> None:
         """Leave results where the host reads them."""
         device, network, contexts = self.device, self.network, self.geometry.contexts
+        before = [self._signed(name) for name in _SUMS]
         self._leave_sums(run)
+        if learns:
+            self._update(before)
         outputs = np.floor(run.free[:, network.slices[network.output]] * 2.0**-self.formats.guard + 0.5)
         self._store("outputs", outputs.reshape(-1, 1))
         last = (self.batch - 1) // contexts * contexts  # the first sample of the last group
@@ -143,7 +162,7 @@ class _Tables:
 
     def _leave_sums(self, run: GoldenRun) -> None:
         memory = self.device.memory
-        for name in ("weight_contrast", "gain_contrast", "bias_contrast"):
+        for name in _SUMS:
             memory[name][:] = 0
         if run.sums is None:
             return
@@ -159,6 +178,30 @@ class _Tables:
         neurons = np.arange(self.network.neurons)
         for level, sums in enumerate(run.sums.bias):
             memory["bias_contrast"][level * self.geometry.neurons + neurons, 0] = _unsigned(sums, 4)
+
+    def _update(self, before: list[NDArray[np.int64]]) -> None:
+        """Change the parameters by what was contrasted on top of what the sums were before."""
+        device, memory, geometry, levels = self.device, self.device.memory, self.geometry, self.network.levels
+        rates = memory["rates"][: len(self.network.modules), 0].astype(np.int64)
+        ends = (rates & 0x1FFFF).tolist()
+        rule = RuleCodes(*memory["rule"][1:, 0].tolist(), tuple((rates >> 17).tolist()))
+        groups = np.arange(levels)[:, None] * geometry.groups + np.arange(device.register("groups"))
+        neurons = np.arange(levels)[:, None] * geometry.neurons + np.arange(self.network.neurons)
+
+        def used(weights: NDArray[np.int64], gains: NDArray[np.int64], biases: NDArray[np.int64]) -> Held:
+            return Held(weights[: ends[-1]], gains[groups], biases[neurons, 0])
+
+        fine = [_extended(self._signed(name)) for name in _FINE]
+        sums = [self._signed(name) + old for name, old in zip(_SUMS, before, strict=True)]
+        seed = device.register("seed_low") | device.register("seed_high") << 32
+        moved, left, clips = update(used(*fine), used(*sums), rule, ends, seed, self.formats)
+        for names, words, held in ((_FINE, fine, moved), (_SUMS, sums, left)):
+            words[0][: ends[-1]], words[1][groups], words[2][neurons, 0] = held.weights, held.gains, held.biases
+            for name, values in zip(names, words, strict=True):
+                memory[name][:] = _unsigned(values & _FINE_MASK if name in _FINE else values, 4)
+        for name in ("weights", "gains", "biases"):
+            memory[name][:] = memory[f"fine_{name}"] >> GUARD_BITS
+        memory["updates"][:, 0] = memory["updates"][0, 0] + 1, clips.parameter, clips.step, clips.momentum
 
     def _codes(self) -> Codes:
         """Parameters in the shapes of the network: unused lanes are rank channels of weight 0."""
@@ -190,6 +233,12 @@ class _Tables:
     def _store(self, space: str, values: NDArray[Any]) -> None:
         memory = self.device.memory[space]
         memory[: len(values), : values.shape[1]] = _unsigned(values, memory.itemsize)
+
+
+def _extended(words: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Signed numbers of 16 bits and their guard bits."""
+    sign = (_FINE_MASK + 1) >> 1
+    return ((words & _FINE_MASK) ^ sign) - sign
 
 
 def _unsigned(values: NDArray[Any], size: int) -> NDArray[Any]:

@@ -116,21 +116,22 @@ class Substrate(Closing):
         ForgottenError
             If nobody knows any more what the device holds.
         """
-        raise self._learns_not()
+        raise self.cannot_learn()
 
     def memory(self) -> Memory:
         """All that the device has learned: to go on from, exactly."""
-        raise self._learns_not()
+        raise self.cannot_learn()
 
     def restore(self, memory: Memory) -> None:
         """Load what a device had learned."""
-        raise self._learns_not()
+        raise self.cannot_learn()
 
     def holds(self, memory: Memory) -> bool:
         """Whether the device has learned exactly this. Costs a few bytes on the link."""
-        raise self._learns_not()
+        raise self.cannot_learn()
 
-    def _learns_not(self) -> CapabilityError:
+    def cannot_learn(self) -> CapabilityError:
+        """The error of a device that does not learn."""
         return CapabilityError(
             f"{self.identity.address} does not change its parameters itself: train it with updates of the host "
             "(--update host), or use a device that does (sim:, golden:, an FPGA board that is not compact)"

@@ -205,11 +205,20 @@ def flattened(sums: Sums) -> NDArray[np.int64]:
 def _steps(network: Network, formats: Formats) -> NDArray[np.float64]:
     """What one step of each parameter's last guard bit is worth."""
     zeros = Parameters.zeros(network)
-    kinds = ((zeros.U, formats.weight), (zeros.V, formats.weight), (zeros.gain, formats.gain), ((zeros.bias,), formats.site))
-    return np.concatenate([np.full(leaf.size, fixed.lsb * 2.0**-GUARD_BITS) for leaves, fixed in kinds for leaf in leaves])
+    kinds = (
+        (zeros.U, formats.weight),
+        (zeros.V, formats.weight),
+        (zeros.gain, formats.gain),
+        ((zeros.bias,), formats.site),
+    )
+    return np.concatenate(
+        [np.full(leaf.size, fixed.lsb * 2.0**-GUARD_BITS) for leaves, fixed in kinds for leaf in leaves]
+    )
 
 
-def encode_rule(network: Network, rule: Rule, schedule: ScheduleCodes, batch: int, formats: Formats = FORMATS) -> RuleCodes:
+def encode_rule(
+    network: Network, rule: Rule, schedule: ScheduleCodes, batch: int, formats: Formats = FORMATS
+) -> RuleCodes:
     """Round a rule to what a device holds, for minibatches of ``batch`` samples.
 
     Raises

@@ -189,7 +189,9 @@ RULE: tuple[Register, ...] = (
 UPDATE_COUNTERS: tuple[Register, ...] = (
     Register("updates", _RO, "Updates since reset."),
     Register("parameter_clips", _RO, "Parameters that met the end of their range in the last update."),
-    Register("step_clips", _RO, "Contrast sums that were clipped in the last update: parameters that took a full step."),
+    Register(
+        "step_clips", _RO, "Parameters that took a full step in the last update: contrast sums that were clipped."
+    ),
     Register("momentum_clips", _RO, "Contrast sums that were bounded in the last update before they were left."),
 )
 """Rows of the ``updates`` space."""

@@ -25,10 +25,9 @@ SCHEDULES = st.builds(
 @st.composite
 def rules(draw, network) -> Rule:
     rate = st.sampled_from([0.0, 2.0**-18, 1e-4, 3e-3, 0.06])
-    return Rule(
-        tuple(draw(rate) for _ in network.modules), draw(rate), draw(rate), draw(st.sampled_from([1e-9, 1e-3, 0.05, 1e9])),
-        draw(st.integers(0, 7)), draw(st.sampled_from([0.0, 1e-6, 0.01])),
-    )  # fmt: skip
+    soft, decay = st.sampled_from([1e-9, 1e-3, 0.05, 1e9]), st.sampled_from([0.0, 1e-6, 0.01])
+    rates = tuple(draw(rate) for _ in network.modules)
+    return Rule(rates, draw(rate), draw(rate), draw(soft), draw(st.integers(0, 7)), draw(decay))
 
 
 def random_memory(network, rng, size: float) -> Memory:
