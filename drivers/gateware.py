@@ -371,8 +371,8 @@ class GatewareDevice(Substrate):
     ) -> tuple[dict[Area, NDArray[Any]], dict[str, float], list[Area]]:  # fmt: skip
         """One run: the words it left in ``wanted``, where its time went, and what the device no longer held after it.
 
-        With a ``rule`` (rows of its spaces) it learns. All that the run depends on is checked: registers, tables, samples
-        and parameters, these if they are known.
+        With a ``rule`` (rows of its spaces) it learns. All that the run depends on is checked: registers, tables,
+        samples, and parameters if they are known.
         """
         if self._runs is None:
             self._runs = self._device_counters()["runs"]

@@ -200,8 +200,8 @@ class Updater(wiring.Component):
     def _arithmetic(self, m: Module, kind, tick, rule, counters, noise, segment) -> None:
         """What happens to a parameter at each tick.
 
-        Its contrast sum is asked for until tick 2, so that it is there in tick 4 (of a device of one lane, which answers
-        a cycle sooner, too), then the parameter.
+        Its contrast sum is asked for until tick 2, so that it is there in tick 4 (also of a device of one lane, which
+        answers a cycle sooner), then the parameter.
         """
         rate = Signal(16)
         shift, decay = Signal(5), Signal(16)

@@ -93,9 +93,10 @@ class Run:
         RunError
             If the rest of the configuration does not allow it, or it cannot be written.
         """
-        self.config = replace(self.config, update=update)
-        head = json.loads((self.path / "config.json").read_text())
-        self.write("config.json", json.dumps(head | {"config": self.config.to_json()}, indent=2).encode())
+        with self.locked():
+            self.config = replace(self.config, update=update)
+            head = json.loads((self.path / "config.json").read_text())
+            self.write("config.json", json.dumps(head | {"config": self.config.to_json()}, indent=2).encode())
 
     @contextmanager
     def locked(self) -> Iterator[None]:

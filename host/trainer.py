@@ -38,7 +38,7 @@ Array = NDArray[np.float64]
 _RESIDUAL_WARNING = 1.0
 """Residual over beta above which the free phase is too short for beta: its drift counts for more than the nudge."""
 
-_FORGOTTEN_LIMIT = 3
+_FORGOTTEN_LIMIT = 10
 """So often may a device forget what it has learned since the same checkpoint before it is given up."""
 
 _SAME_DEVICE = ("kind", "uid", "build")

@@ -36,11 +36,11 @@ def test_board(monkeypatch, tmp_path):
 
 
 FOUND = {
-    Fault.STUCK_BIT: ("memories", r"weights row 37, lane 1: bit 5 is stuck at 0"),
-    Fault.STUCK_LINE: ("memories", r"gains row 0, lane 1: bit 11 is stuck at 1, and so in 1024 rows"),
+    Fault.STUCK_BIT: ("memories", r"fine_weights row 37, lane 1: bit 5 is stuck at 0"),
+    Fault.STUCK_LINE: ("memories", r"fine_gains row 0, lane 1: bit 11 is stuck at 1, and so in 1024 rows"),
     Fault.HALF_THE_ROWS: (
         "memories",
-        r"weights row 0, lane 0: wrote 0x\w{4}, read 0x\w{4} \(lowest wrong bit: \d+\), which was written to row 2048: "
+        r"fine_weights row 0, lane 0: wrote 0x\w{8}, read 0x\w{8} \(lowest wrong bit: \d+\), which was written to row 2048: "
         r"address lines, or a bitstream of another geometry; \d+ words in 2048 rows are wrong",
     ),
     Fault.DEAD_LANE: ("multipliers", r"lane 1, context 0 answers 0 where -?\d\.\d+ is right, wrong in every context"),
