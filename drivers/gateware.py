@@ -81,7 +81,7 @@ class GatewareDevice(Substrate):
         self._constants: Codes | None = None
         self._tables: dict[Area, NDArray[Any]] = {}
         self._parameters: dict[Area, NDArray[np.int64]] = {}
-        self._learning = False
+        self._loaded = self._learning = False
         self._updates: int | None = None
         self._registers: dict[str, int] = {}
         self._guard = MemoryGuard(self._geometry) if Feature.GUARD in session.hello.features else None
@@ -187,7 +187,7 @@ class GatewareDevice(Substrate):
                 requests += self._write(area.space, area.row + span.start, words[span])
         self._waiting += requests
         self._parameters = packed
-        self._learning = False
+        self._loaded, self._learning = True, False
 
     def read(self) -> Parameters:
         """Read back the parameters that the device holds."""
@@ -316,7 +316,8 @@ class GatewareDevice(Substrate):
         self._waiting = [part for area, words in held.items() for part in self._write(area.space, area.row, words)]
         seen = shaped(layout.network, memory.fine >> GUARD_BITS)
         self._parameters = layout.pack(replace(constants, U=seen.U, V=seen.V, gain=seen.gain, bias=seen.bias))
-        self._learning, self._updates = True, None
+        self._loaded = self._learning = True
+        self._updates = None
 
     def holds(self, memory: Memory) -> bool:
         """Whether the device has learned exactly this, by checksums that it makes."""
@@ -455,7 +456,7 @@ class GatewareDevice(Substrate):
 
     def _written(self) -> tuple[Layout, Codes]:
         configured = self._configured()
-        if not (self._parameters or self._learning):
+        if not self._loaded:
             raise DeviceError(f"{self._session.address} has no parameters: call write first")
         return configured
 
@@ -534,7 +535,7 @@ class GatewareDevice(Substrate):
     def _forget(self) -> None:
         """Take nothing for granted that the device may hold, but the tables."""
         self._parameters = {}
-        self._learning = False
+        self._loaded = self._learning = False
         self._registers = {}
         self._waiting = []
         self._last_group = 0

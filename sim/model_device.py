@@ -144,9 +144,9 @@ class _Tables:
     def leave(self, run: GoldenRun, learns: bool) -> None:
         """Leave results where the host reads them."""
         device, network, contexts = self.device, self.network, self.geometry.contexts
-        before = [self._signed(name) for name in _SUMS]
+        before = self._used(_SUMS) if learns else None
         self._leave_sums(run)
-        if learns:
+        if before is not None:
             self._update(before)
         outputs = np.floor(run.free[:, network.slices[network.output]] * 2.0**-self.formats.guard + 0.5)
         self._store("outputs", outputs.reshape(-1, 1))
@@ -179,28 +179,42 @@ class _Tables:
         for level, sums in enumerate(run.sums.bias):
             memory["bias_contrast"][level * self.geometry.neurons + neurons, 0] = _unsigned(sums, 4)
 
-    def _update(self, before: list[NDArray[np.int64]]) -> None:
+    def _used(self, names: tuple[str, str, str]) -> Held:
+        """Integers of three memories, as far as the network reaches."""
+        weights, gains, biases = (
+            self.device.memory[name][rows].view("<i4").astype(np.int64)
+            for name, rows in zip(names, self._rows(), strict=True)
+        )
+        return Held(weights, gains, biases[..., 0])
+
+    def _rows(self) -> tuple[slice, NDArray[np.int64], NDArray[np.int64]]:
+        """Rows in use of memories of weights, of gains, and of biases."""
+        levels = np.arange(self.network.levels)[:, None]
+        return (
+            slice(0, self._row_ends()[-1]),
+            levels * self.geometry.groups + np.arange(self.device.register("groups")),
+            levels * self.geometry.neurons + np.arange(self.network.neurons),
+        )
+
+    def _row_ends(self) -> list[int]:
+        rates = self.device.memory["rates"][: len(self.network.modules), 0]
+        return (rates.astype(np.int64) & 0x1FFFF).tolist()
+
+    def _update(self, before: Held) -> None:
         """Change the parameters by what was contrasted on top of what the sums were before."""
-        device, memory, geometry, levels = self.device, self.device.memory, self.geometry, self.network.levels
-        rates = memory["rates"][: len(self.network.modules), 0].astype(np.int64)
-        ends = (rates & 0x1FFFF).tolist()
-        rule = RuleCodes(*memory["rule"][1:, 0].tolist(), tuple((rates >> 17).tolist()))
-        groups = np.arange(levels)[:, None] * geometry.groups + np.arange(device.register("groups"))
-        neurons = np.arange(levels)[:, None] * geometry.neurons + np.arange(self.network.neurons)
-
-        def used(weights: NDArray[np.int64], gains: NDArray[np.int64], biases: NDArray[np.int64]) -> Held:
-            return Held(weights[: ends[-1]], gains[groups], biases[neurons, 0])
-
-        fine = [_extended(self._signed(name)) for name in _FINE]
-        sums = [self._signed(name) + old for name, old in zip(_SUMS, before, strict=True)]
+        device, memory = self.device, self.device.memory
+        rates = (memory["rates"][: len(self.network.modules), 0] >> 17).tolist()
+        rule = RuleCodes(*memory["rule"][1:, 0].tolist(), tuple(rates))
+        fine = Held(*(_extended(part) for part in self._used(_FINE).parts))
         seed = device.register("seed_low") | device.register("seed_high") << 32
-        moved, left, clips = update(used(*fine), used(*sums), rule, ends, seed, self.formats)
-        for names, words, held in ((_FINE, fine, moved), (_SUMS, sums, left)):
-            words[0][: ends[-1]], words[1][groups], words[2][neurons, 0] = held.weights, held.gains, held.biases
-            for name, values in zip(names, words, strict=True):
-                memory[name][:] = _unsigned(values & _FINE_MASK if name in _FINE else values, 4)
-        for name in ("weights", "gains", "biases"):
-            memory[name][:] = memory[f"fine_{name}"] >> GUARD_BITS
+        sums = before.plus(self._used(_SUMS))
+        moved, left, clips = update(fine, sums, rule, self._row_ends(), seed, self.formats)
+        for names, held in ((_FINE, moved), (_SUMS, left)):
+            parts = held.weights, held.gains, held.biases[..., None]
+            for name, rows, part in zip(names, self._rows(), parts, strict=True):
+                memory[name][rows] = _unsigned(part & _FINE_MASK if name in _FINE else part, 4)
+                if name in _FINE:
+                    memory[name.removeprefix("fine_")][rows] = memory[name][rows] >> GUARD_BITS
         memory["updates"][:, 0] = memory["updates"][0, 0] + 1, clips.parameter, clips.step, clips.momentum
 
     def _codes(self) -> Codes:

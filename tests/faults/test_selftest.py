@@ -40,8 +40,8 @@ FOUND = {
     Fault.STUCK_LINE: ("memories", r"fine_gains row 0, lane 1: bit 11 is stuck at 1, and so in 1024 rows"),
     Fault.HALF_THE_ROWS: (
         "memories",
-        r"fine_weights row 0, lane 0: wrote 0x\w{8}, read 0x\w{8} \(lowest wrong bit: \d+\), which was written to row 2048: "
-        r"address lines, or a bitstream of another geometry; \d+ words in 2048 rows are wrong",
+        r"fine_weights row 0, lane 0: wrote 0x\w{8}, read 0x\w{8} \(lowest wrong bit: \d+\), which was written to row "
+        r"2048: address lines, or a bitstream of another geometry; \d+ words in 2048 rows are wrong",
     ),
     Fault.DEAD_LANE: ("multipliers", r"lane 1, context 0 answers 0 where -?\d\.\d+ is right, wrong in every context"),
     Fault.DEAD_MULTIPLIER: ("multipliers", r"lane 0, context 1 answers 0 where .* is right, wrong in 1 of 2 contexts"),

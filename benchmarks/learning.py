@@ -1,0 +1,78 @@
+"""Updates of the device against updates of the host: what both cost on the link, how fast they are, how far they get.
+
+    python benchmarks/learning.py link RECIPE ADDRESS [STEPS]
+    python benchmarks/learning.py error RECIPE ADDRESS [SEED ...]
+
+``link`` trains STEPS steps and twice as many, both ways, and divides what the second run takes more: bytes and seconds
+of a step, checkpoints included, what comes before and after training not. ADDRESS is one with a link: sim:, or
+fault+golden:, the golden model behind the link of the gateware. STEPS should be a multiple of the recipe's checkpoint
+period, of which the device mode's is four times as long.
+
+``error`` trains to the end, both ways, and prints the denoising errors.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from equipoise.host.devices import open_steady
+from equipoise.host.recipes import recipe
+from equipoise.host.run import Run
+from equipoise.host.trainer import Progress, train
+
+WAYS = ("host", "device")
+
+
+def trained(name: str, address: str, **settings: Any) -> tuple[dict[str, Any], float, int]:
+    """Train a recipe: what came out, the seconds it took, and the bytes on the link."""
+    with tempfile.TemporaryDirectory() as folder, open_steady(address) as device:
+        run = Run.create(Path(folder) / "run", recipe(name, **settings))
+        begin = time.perf_counter()
+        summary = train(run, device, Progress())
+        seconds = time.perf_counter() - begin
+        health = device.health()
+        return summary, seconds, int(health.get("host_bytes_sent", 0) + health.get("host_bytes_received", 0))
+
+
+def link(name: str, address: str, steps: str = "200") -> None:
+    count = int(steps)
+    print(f"{name} on {address}, {count} steps\n\n| updates of | bytes a step | steps a second |\n|---|---|---|")
+    found = []
+    for way in WAYS:
+        (_, short, few), (_, long, many) = (
+            trained(name, address, update=way, steps=part * count, evaluate_every=10**6) for part in (1, 2)
+        )
+        found.append(((many - few) / count, count / (long - short)))
+        print(f"| {way} | {found[-1][0]:,.0f} | {found[-1][1]:.3g} |", flush=True)
+    (host, slow), (device, fast) = found
+    print(f"\nThe device's own: {host / device:.1f} times fewer bytes, {fast / slow:.2f} times as many steps a second")
+
+
+def error(name: str, address: str, *seeds: str) -> None:
+    print("| recipe, seed | updates of | error by level | mean | seconds |\n|---|---|---|---|---|")
+    for seed in seeds or ("0",):
+        means = []
+        for way in WAYS:
+            summary, seconds, _ = trained(name, address, update=way, seed=int(seed))
+            errors = summary["error"]
+            means.append(sum(errors) / len(errors))
+            levels = " / ".join(f"{each:.4f}" for each in errors)
+            print(f"| {name}, {seed} | {way} | {levels} | {means[-1]:.5f} | {seconds:.0f} |", flush=True)
+        print(f"| {name}, {seed} | device / host | | {means[1] / means[0]:.3f} | |", flush=True)
+
+
+def main() -> None:
+    commands = {"link": link, "error": error}
+    if len(sys.argv) < 4 or sys.argv[1] not in commands:
+        sys.exit(
+            f"{Path(__file__).name}: say one of {', '.join(commands)}, a recipe and an address; see its first lines"
+        )
+    commands[sys.argv[1]](*sys.argv[2:])
+
+
+if __name__ == "__main__":
+    main()
