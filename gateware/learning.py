@@ -203,8 +203,7 @@ class Updater(wiring.Component):
         Its contrast sum is asked for until tick 2, so that it is there in tick 4 (also of a device of one lane, which
         answers a cycle sooner), then the parameter.
         """
-        rate = Signal(16)
-        shift, decay = Signal(5), Signal(16)
+        rate, decay, shift = Signal(15), Signal(15), Signal(5)
         with m.Switch(kind):
             with m.Case(_Kind.WEIGHT):
                 m.d.comb += [shift.eq(rule["weight_shift"]), rate.eq(segment[17:]), decay.eq(rule["decay"])]
@@ -224,7 +223,7 @@ class Updater(wiring.Component):
         clipped_sum, sum_over = clip(fine + (total >> ROUNDED_BITS), top)
         clipped_left, left_over = clip(left, MOMENTUM_LIMIT)
         decaying = tick == 8
-        left_factor, right_factor = Signal(signed(16)), Signal(signed(17))
+        left_factor, right_factor = Signal(signed(16)), Signal(signed(16))
         m.d.comb += [
             left_factor.eq(Mux(decaying, fine >> GUARD_BITS, value)),
             right_factor.eq(Mux(decaying, decay, rate)),
