@@ -208,7 +208,9 @@ class _Training:
                 for step, chosen in enumerate(self._batches(first), first):
                     self._learn_step(learning, step, chosen)
                     if (step + 1) % self.config.checkpoint_every == 0 or self._is_evaluated(step + 1):
+                        begin = perf_counter()
                         self.reached = learning.collect(step + 1, self.reached)
+                        self.seconds["link"] += perf_counter() - begin
                         save_checkpoint(self.run, self.reached)
                     if self._is_evaluated(step + 1):
                         self._evaluate()
