@@ -2,6 +2,7 @@
 
     python benchmarks/learning.py link RECIPE ADDRESS [STEPS]
     python benchmarks/learning.py error RECIPE ADDRESS [SEED ...]
+    python benchmarks/learning.py settings RECIPE ADDRESS STEPS RATE,SOFT,MOMENTUM [...]
 
 ``link`` trains STEPS steps and twice as many, both ways, and divides what the second run takes more: bytes and seconds
 of a step, checkpoints included, what comes before and after training not. Seconds are those of a processor, of this
@@ -9,7 +10,8 @@ process and of the simulator: other work on the machine would count else. ADDRES
 fault+golden:, the golden model behind the link of the gateware. STEPS should be a multiple of the recipe's checkpoint
 period, of which the device mode's is four times as long.
 
-``error`` trains to the end, both ways, and prints the denoising errors.
+``error`` trains to the end, both ways, and prints the denoising errors. ``settings`` trains STEPS steps by the host, and
+by the device with each of the settings given.
 """
 
 from __future__ import annotations
@@ -74,8 +76,22 @@ def error(name: str, address: str, *seeds: str) -> None:
         print(f"| {name}, {seed} | device / host | | {means[1] / means[0]:.3f} | |", flush=True)
 
 
+def settings(name: str, address: str, steps: str, *chosen: str) -> None:
+    print("| update_rate, update_soft, update_momentum | error by level | mean |\n|---|---|---|")
+    for each in ("host", *chosen):
+        values: dict[str, Any] = {"update": "host"}
+        if each != "host":
+            rate, soft, momentum = each.split(",")
+            values = {"update": "device", "update_rate": float(rate), "update_soft": float(soft)}
+            values["update_momentum"] = int(momentum)
+        summary, _, _ = trained(name, address, steps=int(steps), evaluate_every=int(steps), **values)
+        errors = summary["error"]
+        levels = " / ".join(f"{error:.4f}" for error in errors)
+        print(f"| {each.replace(',', ', ')} | {levels} | {sum(errors) / len(errors):.5f} |", flush=True)
+
+
 def main() -> None:
-    commands = {"link": link, "error": error}
+    commands = {"link": link, "error": error, "settings": settings}
     if len(sys.argv) < 4 or sys.argv[1] not in commands:
         sys.exit(
             f"{Path(__file__).name}: say one of {', '.join(commands)}, a recipe and an address; see its first lines"
