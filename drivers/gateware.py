@@ -21,15 +21,17 @@ from ..substrate.codes import (
     encode_parameters,
     encode_schedule,
 )
-from ..substrate.errors import CapabilityError, DeviceError
+from ..substrate.errors import CapabilityError, DeviceError, ForgottenError, LinkError
 from ..substrate.formats import BATCH_LIMIT
 from ..substrate.interface import Identity, Substrate
+from ..substrate.learning import GUARD_BITS, Learnt, Memory, Rule, encode_rule, shaped
 from ..substrate.network import Network
 from ..substrate.parameters import Parameters
 from ..substrate.phases import Estimator, Minibatch, Result, Saturations, Schedule
-from ..substrate.protocol import REGISTERS, SPACES, Feature, Status
+from ..substrate.protocol import REGISTERS, SPACES, UPDATE_COUNTERS, Feature, Status
 from ..substrate.reverse import Draws, Program, encode_program
 from .layout import Area, Layout, spans
+from .learning import COUNTERS, SETTINGS, clips_of, join_memory, rule_words, split_memory
 from .memory_guard import MemoryGuard
 from .requests import Request, join_words, read_requests, run_request, write_requests
 from .session import Answer, Session
@@ -81,6 +83,8 @@ class GatewareDevice(Substrate):
         self._tables: dict[Area, NDArray[Any]] = {}
         self._parameters: dict[Area, NDArray[np.int64]] = {}
         self._schedule: dict[Area, NDArray[np.int64]] = {}
+        self._loaded = self._learning = False
+        self._updates: int | None = None
         self._registers: dict[str, int] = {}
         self._guard = MemoryGuard(self._geometry) if Feature.GUARD in session.hello.features else None
         self._waiting: list[Request] = []
@@ -108,6 +112,7 @@ class GatewareDevice(Substrate):
             batch_limit=self._layout.batch_limit if self._layout else BATCH_LIMIT,
             thermal=Feature.THERMAL in hello.features,
             generates=Feature.SAMPLE in hello.features,
+            learns=Feature.LEARN in hello.features,
             details={
                 "geometry": dict(hello.geometry.words()),
                 "formats": {name: str(fixed) for name, fixed in hello.formats.pairs()},
@@ -146,7 +151,10 @@ class GatewareDevice(Substrate):
             "ends": layout.end_table(),
             "sites": layout.site_table(constants),
         }
-        self._burst([part for name, table in tables.items() for part in self._write(name, 0, table)])
+        requests = [part for name, table in tables.items() for part in self._write(name, 0, table)]
+        if Feature.LEARN in self._session.hello.features:
+            requests += self._write("rule", 0, np.zeros(1, np.uint32))  # what another host has asked for and not run
+        self._burst(requests)
         held = self._read([Area(name, 0, len(table)) for name, table in tables.items()])
         for area, words in held.items():
             wrong = np.argwhere(words != tables[area.space])
@@ -182,11 +190,12 @@ class GatewareDevice(Substrate):
                 requests += self._write(area.space, area.row + span.start, words[span])
         self._waiting += requests
         self._parameters = packed
+        self._loaded, self._learning = True, False
 
     def read(self) -> Parameters:
         """Read back the parameters that the device holds."""
         layout, constants = self._written()
-        held = layout.unpack(self._read(list(self._parameters)))
+        held = layout.unpack(self._read(list(layout.pack(constants))))
         return decode_parameters(replace(constants, U=held.U, V=held.V, gain=held.gain, bias=held.bias), self._formats)
 
     def run(self, minibatch: Minibatch, schedule: Schedule) -> Result:
@@ -199,6 +208,116 @@ class GatewareDevice(Substrate):
         DataError
             If the minibatch does not fit the network, or a value is out of range.
         """
+        layout, _ = self._written()
+        network, batch = layout.network, len(minibatch)
+        codes, samples, registers, allowed = self._plan(minibatch, schedule)
+        nudged = schedule.estimator is not Estimator.FREE
+        outputs = Area("outputs", 0, batch * network.outputs)
+        contrasts = layout.contrast_areas(np.unique(minibatch.levels).tolist()) if nudged else []
+        words, seconds, counters = self._run(registers, samples, [outputs, *contrasts], allowed)
+        if nudged:
+            self._learning = False
+        saturations, counted = self._note(counters, seconds, batch, _steps_of(schedule))
+        sums = layout.unpack({area: words[area] for area in contrasts})
+        return Result(
+            outputs=self._formats.state.decode(words[outputs]).reshape(batch, network.outputs),
+            contrast=decode_contrast(network, sums, codes, batch, self._formats) if nudged else None,
+            residual=self._residual(counters, batch),
+            saturations=saturations,
+            **counted,
+        )
+
+    def learn(self, minibatch: Minibatch, schedule: Schedule, rule: Rule, *, outputs: bool = True) -> Learnt:
+        """Run a minibatch, and have the device change its parameters: one round trip, without contrasts.
+
+        The device counts its updates too. Whether it still holds what it has learned is not checked, as nobody else
+        knows that: :meth:`holds` does.
+
+        Raises
+        ------
+        CapabilityError
+            As of :meth:`run`; or if the device cannot learn, or not by this rule.
+        ForgottenError
+            If it may have learned something else: its tables or the samples were damaged, or it lost count.
+        LinkError
+            If the wire failed: then nobody knows whether it has learned.
+        """
+        self._can_learn()
+        if not self._learning:
+            raise DeviceError(f"{self._session.address} has no momentum: call restore before learn")
+        layout, _ = self._written()
+        network, batch = layout.network, len(minibatch)
+        if schedule.estimator is Estimator.FREE:
+            raise CapabilityError("A run that learns must contrast: estimator symmetric or one-sided, not free")
+        codes, samples, registers, allowed = self._plan(minibatch, schedule)
+        asked = rule_words(layout, encode_rule(network, rule, codes, batch, self._formats))
+        allowed += _PATIENT * layout.update_cycles
+        registers["limit"] = min(allowed, 2**32 - 1)
+        area = Area("outputs", 0, batch * network.outputs)
+        wanted = [_RUN_COUNTERS, COUNTERS, *([area] if outputs else [])]
+        try:
+            if self._updates is None:
+                self._updates = int(self._read([COUNTERS])[COUNTERS][0])
+            self._parameters = {}  # from here on only the device knows
+            words, seconds, damaged = self._run_once(registers, samples, wanted, allowed, asked)
+            counters = dict(zip(list(_ROWS)[_RUN_COUNTERS.row :], words[_RUN_COUNTERS].tolist(), strict=False))
+            updates = dict(zip((c.name for c in UPDATE_COUNTERS), words[COUNTERS].tolist(), strict=True))
+            self._check("runs since its reset", counters["runs"], self._runs)
+            self._updates = (self._updates + 1) % 2**32
+            self._check("updates since its reset", updates["updates"], self._updates)
+        except LinkError:
+            raise  # for who opens it again
+        except DeviceError as error:
+            raise ForgottenError(f"{error}; what the device has learned is uncertain") from error
+        if damaged:
+            self._counted["memory_faults"] += len(damaged)
+            self._forget()
+            raise ForgottenError(f"{self._session.address} did not keep what was written to {_places(damaged)}")
+        saturations, counted = self._note(counters, seconds, batch, _steps_of(schedule))
+        return Learnt(
+            self._formats.state.decode(words[area]).reshape(batch, network.outputs) if outputs else None,
+            self._residual(counters, batch),
+            saturations,
+            clips_of(updates),
+            **counted,
+        )
+
+    def memory(self) -> Memory:
+        """Read all that the device has learned."""
+        self._can_learn()
+        if not self._learning:
+            raise DeviceError(f"{self._session.address} has no momentum: call restore before memory")
+        layout, _ = self._written()
+        return join_memory(layout, self._read([*layout.memory_areas(True), *layout.memory_areas(False)]))
+
+    def restore(self, memory: Memory) -> None:
+        """Write all that a device had learned, and the tables again; it travels with the next request."""
+        self._can_learn()
+        layout, constants = self._configured()
+        held = self._tables | split_memory(layout, memory)
+        self._registers = {}
+        self._waiting = [part for area, words in held.items() for part in self._write(area.space, area.row, words)]
+        seen = shaped(layout.network, memory.fine >> GUARD_BITS)
+        self._parameters = layout.pack(replace(constants, U=seen.U, V=seen.V, gain=seen.gain, bias=seen.bias))
+        self._loaded = self._learning = True
+        self._updates = None
+
+    def holds(self, memory: Memory) -> bool:
+        """Whether the device has learned exactly this, by checksums that it makes."""
+        self._can_learn()
+        layout, _ = self._written()
+        assert self._guard is not None  # what learns has it
+        held = split_memory(layout, memory)
+        return not self._guard.damaged(held, self._burst(self._guard.requests(held, self._pace)))
+
+    def _can_learn(self) -> None:
+        if Feature.LEARN not in self._session.hello.features:
+            raise self.cannot_learn()
+
+    def _plan(
+        self, minibatch: Minibatch, schedule: Schedule
+    ) -> tuple[ScheduleCodes, NDArray[Any], dict[str, int], int]:
+        """The schedule's codes, words of the sample buffer, registers, and clock cycles that a run may take."""
         layout, _ = self._written()
         network, batch = layout.network, len(minibatch)
         codes = encode_schedule(network, schedule, self._formats)
@@ -215,44 +334,30 @@ class GatewareDevice(Substrate):
                 f"A minibatch for {self._session.address} must have at most {layout.batch_limit} samples, not {batch}: "
                 "split it"
             )
-        steps = schedule.free_steps + schedule.nudged_steps * _NUDGED_PHASES[schedule.estimator]
         nudged = schedule.estimator is not Estimator.FREE
-        outputs = Area("outputs", 0, batch * network.outputs)
-        contrasts = layout.contrast_areas(np.unique(minibatch.levels).tolist()) if nudged else []
         registers = self._run_registers(codes, schedule, batch, layout.record(nudged))
-        samples = layout.samples(minibatch.levels, clamped, target)
-        allowed = _PATIENT * layout.run_cycles(batch, steps)
+        allowed = _PATIENT * layout.run_cycles(batch, _steps_of(schedule))
         registers["limit"] = min(allowed, 2**32 - 1)
-        words, seconds, counters = self._run(registers, samples, [outputs, *contrasts], allowed)
-        result = self._result(
-            words[outputs].reshape(batch, network.outputs), counters, seconds, batch=batch, steps=steps
-        )
-        if not nudged:
-            return result
-        sums = layout.unpack({area: words[area] for area in contrasts})
-        return replace(result, contrast=decode_contrast(network, sums, codes, batch, self._formats))
+        return codes, layout.samples(minibatch.levels, clamped, target), registers, allowed
 
-    def _result(
-        self, outputs: NDArray[Any], counters: dict[str, int], seconds: dict[str, float], *,
-        batch: int, steps: int, phases: int = 1,
-    ) -> Result:  # fmt: skip
-        """What a run of ``steps`` relaxation steps a sample, in so many free phases, left in outputs and counters."""
-        layout, _ = self._configured()
-        self._check("relaxation steps", counters["relax_steps"], steps * -(-batch // self._geometry.contexts))
+    def _note(
+        self, counters: dict[str, int], seconds: dict[str, float], batch: int, steps: int
+    ) -> tuple[Saturations, dict[str, Any]]:
+        """Check and note what a run of ``steps`` relaxation steps a sample counted; what all results tell of it."""
+        contexts = self._geometry.contexts
+        self._last_group = (batch - 1) % contexts + 1
+        self._check("relaxation steps", counters["relax_steps"], steps * -(-batch // contexts))
         self._note_pace(counters["cycles"], seconds["device"])
         for name in _SATURATIONS:
             self._counted[name] += counters[name]
+        counted = {name: counters[name] for name in ("cycles", "relax_cycles", "relax_steps")}
+        return Saturations(*(counters[name] for name in _SATURATIONS)), {**counted, "seconds": seconds}
+
+    def _residual(self, counters: dict[str, int], samples: int) -> float:
+        """Mean of |F| that a run of so many free phases left."""
+        layout, _ = self._configured()
         total = counters["residual_low"] + (counters["residual_high"] << 32)
-        return Result(
-            outputs=self._formats.state.decode(outputs),
-            contrast=None,
-            residual=decode_residual(layout.network, total, batch * phases, self._formats),
-            saturations=Saturations(*(counters[name] for name in _SATURATIONS)),
-            cycles=counters["cycles"],
-            relax_cycles=counters["relax_cycles"],
-            relax_steps=counters["relax_steps"],
-            seconds=seconds,
-        )
+        return decode_residual(layout.network, total, samples, self._formats)
 
     def generate(self, program: Program, draws: Draws) -> Result:
         """Run a reverse process on the device, and read the samples: one round trip.
@@ -294,10 +399,14 @@ class GatewareDevice(Substrate):
             self._waiting += self._write(table.space, table.row, codes.words)
             self._schedule = {table: codes.words}
         words, seconds, counters = self._run(registers, clamped.reshape(-1), [outputs], allowed)
-        return self._result(
-            words[outputs].reshape(batch, network.outputs), counters, seconds,
-            batch=batch, steps=phases * program.free_steps, phases=phases,
-        )  # fmt: skip
+        saturations, counted = self._note(counters, seconds, batch, phases * program.free_steps)
+        return Result(
+            outputs=self._formats.state.decode(words[outputs]).reshape(batch, network.outputs),
+            contrast=None,
+            residual=self._residual(counters, batch * phases),
+            saturations=saturations,
+            **counted,
+        )
 
     def _run(
         self, registers: dict[str, int], samples: NDArray[Any], wanted: Sequence[Area], allowed: int
@@ -313,28 +422,31 @@ class GatewareDevice(Substrate):
             self._counted["memory_faults"] += len(damaged)
             self._write_anew()
         else:
-            places = ", ".join(f"{area.space} (rows {area.row} to {area.row + area.count - 1})" for area in damaged)
             self._forget()
             raise DeviceError(
-                f"{self._session.address} does not keep what is written to {places}, {_REPEATS} times in a row: "
-                "find the fault with equipoise selftest"
+                f"{self._session.address} does not keep what is written to {_places(damaged)}, {_REPEATS} times in a "
+                "row: find the fault with equipoise selftest"
             )
-        self._last_group = (registers["batch"] - 1) % self._geometry.contexts + 1
         return words, seconds, counters
 
     def _run_once(
-        self, registers: dict[str, int], samples: NDArray[Any], wanted: Sequence[Area], allowed: int
-    ) -> tuple[dict[Area, NDArray[Any]], dict[str, float], list[Area]]:
+        self, registers: dict[str, int], samples: NDArray[Any], wanted: Sequence[Area], allowed: int,
+        rule: dict[str, NDArray[np.uint32]] | None = None,
+    ) -> tuple[dict[Area, NDArray[Any]], dict[str, float], list[Area]]:  # fmt: skip
         """One run: the words it left in ``wanted``, where its time went, and what the device no longer held after it.
 
-        All that the run depends on is checked: registers, tables, parameters and samples.
+        With a ``rule`` (rows of its spaces) it learns. All that the run depends on is checked: registers, tables,
+        samples, and parameters if they are known.
         """
         if self._runs is None:
             self._runs = self._device_counters()["runs"]
-        loads = self._write("samples", 0, samples) if len(samples) else []
-        before = [*self._changed_registers(registers), *loads]
+        before = [*self._changed_registers(registers)]
+        before += self._write("samples", 0, samples) if len(samples) else []
+        before += [part for space, words in (rule or {}).items() for part in self._write(space, 0, words)]
         reads = self._reads(wanted)
         held = self._held(registers, samples) if self._guard else {}
+        if rule is not None:
+            held |= {SETTINGS: rule["rule"][SETTINGS.row :], Area("rates", 0, len(rule["rates"])): rule["rates"]}
         checks = self._guard.requests(held, self._pace) if self._guard else []
         started = time.monotonic()
         answers = self._burst([*before, run_request(allowed / self._pace), *_flat(reads), *checks])
@@ -410,7 +522,7 @@ class GatewareDevice(Substrate):
 
     def _written(self) -> tuple[Layout, Codes]:
         configured = self._configured()
-        if not self._parameters:
+        if not self._loaded:
             raise DeviceError(f"{self._session.address} has no parameters: call write first")
         return configured
 
@@ -492,6 +604,7 @@ class GatewareDevice(Substrate):
         """Take nothing for granted that the device may hold, but the tables."""
         self._parameters = {}
         self._schedule = {}
+        self._loaded = self._learning = False
         self._registers = {}
         self._waiting = []
         self._last_group = 0
@@ -506,6 +619,15 @@ def _neighbours(registers: dict[str, int]) -> Iterator[tuple[int, list[int]]]:
 
 def _flat(reads: dict[Area, list[Request]]) -> list[Request]:
     return [request for requests in reads.values() for request in requests]
+
+
+def _places(areas: Sequence[Area]) -> str:
+    return ", ".join(f"{area.space} (rows {area.row} to {area.row + area.count - 1})" for area in areas)
+
+
+def _steps_of(schedule: Schedule) -> int:
+    """Relaxation steps of a sample, all phases together."""
+    return schedule.free_steps + schedule.nudged_steps * _NUDGED_PHASES[schedule.estimator]
 
 
 _NUDGED_PHASES = {Estimator.FREE: 0, Estimator.ONE_SIDED: 1, Estimator.SYMMETRIC: 2}

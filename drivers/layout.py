@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from ..substrate.codes import Codes, Sums
 from ..substrate.errors import CapabilityError
 from ..substrate.formats import BATCH_LIMIT
 from ..substrate.geometry import Geometry
+from ..substrate.learning import UPDATE_TICKS
 from ..substrate.network import Network
 
 __all__ = ["Area", "End", "Layout", "spans"]
@@ -167,14 +169,47 @@ class Layout:
         gains = np.zeros((network.levels, self.groups, lanes), np.int64)
         biases = np.zeros((network.levels, network.neurons), np.int64)
         for area, part in words.items():
-            if area.space in ("weights", "weight_contrast"):
+            if area.space in ("weights", "weight_contrast", _FINE[0], _MOMENTUM[0]):
                 weights[:] = part
-            elif area.space in ("gains", "gain_contrast"):
+            elif area.space in ("gains", "gain_contrast", _FINE[1], _MOMENTUM[1]):
                 gains[area.row // self.geometry.groups] = part
             else:
                 level, neuron = divmod(area.row, self.geometry.neurons)
                 biases[level, neuron : neuron + area.count] = part
         return self._unpack(weights, gains, biases)
+
+    def memory_areas(self, fine: bool) -> list[Area]:
+        """Areas of what a device that learns holds: parameters with guard bits if ``fine``, or else contrast sums."""
+        weights, gains, biases = _FINE if fine else _MOMENTUM
+        areas = [Area(weights, 0, self.rows)]
+        for level in range(self.network.levels):
+            areas.append(self._gains(gains, level))
+            areas.append(self._biases(biases, level, slice(0, self.network.neurons)))
+        return areas
+
+    def arranged(self, sums: Sums) -> tuple[Integers, Integers, Integers]:
+        """Parameters' integers as memories hold them: (rows, lanes), (levels, groups, lanes), (levels, N)."""
+        return self._pack_weights(sums), self._pack_gains(sums), sums.bias
+
+    def collected(self, weights: Integers, gains: Integers, biases: Integers) -> Sums:
+        """The inverse of :meth:`arranged`."""
+        return self._unpack(weights, gains, biases)
+
+    def row_ends(self) -> list[int]:
+        """For each module, the row after its last in weight memory."""
+        ends = [0] * len(self.network.modules)
+        for end in self.ends:
+            ends[end.module] = end.row + self.network.modules[end.module].size
+        return list(accumulate(ends, max))
+
+    @property
+    def update_cycles(self) -> int:
+        """Estimate, on the high side, of the clock cycles of an update."""
+        lanes, levels = self.geometry.lanes, self.network.levels
+        rows = self.rows + levels * (self.groups + self.network.neurons) + len(self.network.modules)
+        return (
+            128 + 2 * rows + UPDATE_TICKS * (lanes * (self.rows + levels * self.groups) + levels * self.network.neurons)
+        )
 
     def run_cycles(self, batch: int, steps: int) -> int:
         """Estimate, on the high side, of the clock cycles of a run, for its deadline.
@@ -217,14 +252,14 @@ class Layout:
     def _free_spans(self) -> list[slice]:
         return spans(~self.network.clamped)
 
-    def _pack_weights(self, codes: Codes) -> Integers:
+    def _pack_weights(self, codes: Codes | Sums) -> Integers:
         packed = np.zeros((self.rows, self.geometry.lanes), np.int64)
         for end in self.ends:
             part = (codes.U, codes.V)[end.side][end.coupling][:, end.channels]
             packed[end.row : end.row + part.shape[0], : part.shape[1]] = part
         return packed
 
-    def _pack_gains(self, codes: Codes) -> Integers:
+    def _pack_gains(self, codes: Codes | Sums) -> Integers:
         packed = np.zeros((self.network.levels, self.groups, self.geometry.lanes), np.int64)
         for end in self.ends:
             part = codes.gain[end.coupling][:, end.channels]
@@ -243,6 +278,9 @@ class Layout:
             gain[end.coupling][:, end.channels] = gains[:, end.group, :width]
         return Sums(u, v, gain, biases)
 
+
+_FINE = ("fine_weights", "fine_gains", "fine_biases")
+_MOMENTUM = ("weight_momentum", "gain_momentum", "bias_momentum")
 
 _WORDS = {
     "modules": "modules",

@@ -26,7 +26,10 @@ __all__ = [
 ANSWER_BYTES = 4096
 """Longest answer asked for: long enough that frames cost little, short enough that a damaged one is cheap to repeat."""
 
-_UNSIGNED = ("registers", "modules", "ends", "sites")
+_UNSIGNED = (
+    *("registers", "modules", "ends", "sites", "rule", "rates", "updates"),
+    *("fine_weights", "fine_gains", "fine_biases"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +141,7 @@ def write_requests(space: str, row: int, words: ArrayLike, geometry: Geometry) -
 def join_words(space: str, payloads: list[bytes], geometry: Geometry) -> NDArray[Any]:
     """Words that the answers to :func:`read_requests` carry: (rows, words of a row), or (rows,) where that is always 1.
 
-    Registers and tables are unsigned, all else is signed.
+    Registers, tables and parameters with guard bits are unsigned, all else is signed.
     """
     kind = SPACES[space]
     words = np.frombuffer(b"".join(payloads), _dtype(kind))

@@ -10,11 +10,13 @@ from amaranth.lib.wiring import In, Out
 
 from ..substrate.formats import Formats
 from ..substrate.geometry import Geometry
-from ..substrate.protocol import HEADER, SPACES
+from ..substrate.learning import GUARD_BITS
+from ..substrate.protocol import HEADER, SPACES, Feature, Mode, features_of
 from .arithmetic import adder_tree, halvings
 from .counters import SETTLE, CountingRegisters
-from .hostport import HostPort
+from .hostport import HostPort, SpacePort
 from .lane import Lane
+from .learning import Updater
 from .neuron import NeuronUnit, force_bits, force_stage, neuron_pause, sum_radices
 from .passes import Beat, Phase
 from .registers import Registers
@@ -24,6 +26,8 @@ from .sequencer import DRAIN_BUS, Sequencer
 from .walker import Walker
 
 __all__ = ["Core"]
+
+_UPDATER_REGISTERS = ("modules", "groups", "neurons", "levels")
 
 _LINK_COUNTERS = ("frames", "crc_errors", "framing_errors", "replays")
 
@@ -48,6 +52,7 @@ class Core(wiring.Component):
 
     def __init__(self, geometry: Geometry, formats: Formats) -> None:
         self._geometry, self._formats = geometry, formats
+        self._learns = Feature.LEARN in features_of(geometry)
         super().__init__({"port": In(HostPort()), **{name: In(32) for name in _LINK_COUNTERS}, "saturated": Out(1)})
 
     def elaborate(self, platform: object) -> Module:
@@ -66,6 +71,9 @@ class Core(wiring.Component):
         for number, neuron in enumerate(neurons):
             m.submodules[f"neuron_{number}"] = neuron
 
+        self._inner = inner = SpacePort().create(path=("inner",))
+        updater = self._updater(m, registers, sequencer, abandon) if self._learns else None
+        self._reach(m, inner, sequencer, updater)
         beats = self._pipeline(m, walker, abandon)
         reverse = None
         if not geometry.compact:
@@ -75,7 +83,8 @@ class Core(wiring.Component):
         self._lanes(m, lanes, neurons, sequencer, level, beats)
         word = Signal(16)  # of beat 2
         loaded = samples.word if reverse is None else Mux(sequencer.doing.update, reverse.value, samples.word)
-        m.d.sync += word.eq(Mux(sequencer.doing.load_bias, bias_read.data, loaded))
+        bias = bias_read.data[-self._formats.site.width :]  # without guard bits
+        m.d.sync += word.eq(Mux(sequencer.doing.load_bias, bias, loaded))
         for context, neuron in enumerate(neurons):
             self._neuron(m, neuron, context, registers, sequencer, beats)
             m.d.comb += [
@@ -90,8 +99,34 @@ class Core(wiring.Component):
             self._reverse(m, reverse, neurons, samples, sequencer, state, beats)
         bias_contrast = self._bias_contrast(m, state, sequencer, level, beats)
         self._count(m, registers, sequencer, lanes, neurons, reverse)
-        self._answer(m, registers, walker, samples, reverse, lanes, neurons, site_read, bias_read, bias_contrast)
+        self._answer(
+            m, registers, walker, samples, reverse, updater, lanes, neurons, site_read, bias_read, bias_contrast
+        )
         return m
+
+    def _updater(self, m: Module, registers, sequencer, abandon):
+        """What changes the parameters at the end of a run."""
+        m.submodules.updater = updater = ResetInserter(abandon)(Updater(self._geometry, self._formats))
+        m.d.comb += [
+            updater.start.eq(self.port.start),
+            updater.contrasts.eq((registers.mode == Mode.ONE_SIDED) | (registers.mode == Mode.SYMMETRIC)),
+            updater.running.eq(sequencer.busy),
+            updater.seed.eq(Cat(registers.seed_low, registers.seed_high)),
+            updater.read_data.eq(self.port.read_data),
+            sequencer.accumulates.eq(updater.accumulates),
+        ]
+        m.d.comb += [getattr(updater, name).eq(getattr(registers, name)) for name in _UPDATER_REGISTERS]
+        return updater
+
+    def _reach(self, m: Module, inner, sequencer, updater) -> None:
+        """Who reaches the memories: the host, or the updater when it is on."""
+        for name in ("space", "row", "word", "write", "write_data"):
+            value = getattr(self.port, name)
+            if updater is not None:
+                value = Mux(updater.active, getattr(updater, name), value)
+            m.d.comb += getattr(inner, name).eq(value)
+        busy = self._busy(m, sequencer)
+        m.d.comb += [inner.busy.eq(busy), self.port.busy.eq(busy if updater is None else busy | updater.busy)]
 
     def _registers(self):
         geometry = self._geometry
@@ -158,7 +193,6 @@ class Core(wiring.Component):
         m.d.comb += [
             sequencer.start.eq(self.port.start),
             sequencer.noisy.eq(0 if self._geometry.compact else registers.amplitude != 0),
-            self.port.busy.eq(self._busy(m, sequencer)),
             walker.go.eq(sequencer.go),
             walker.command.eq(sequencer.command),
             walker.modules.eq(registers.modules),
@@ -203,9 +237,11 @@ class Core(wiring.Component):
 
     def _tables(self, m, sequencer, level, beats):
         """Stiffness and quartic of each neuron; biases of each level and neuron. The host writes, passes read."""
-        geometry, port = self._geometry, self.port
+        geometry, port = self._geometry, self._inner
+        guard = GUARD_BITS if self._learns else 0
         m.submodules.sites = sites = Memory(shape=32, depth=geometry.neurons, init=[])
-        m.submodules.biases = biases = Memory(shape=16, depth=geometry.levels * geometry.neurons, init=[])
+        m.submodules.biases = biases = Memory(shape=16 + guard, depth=geometry.levels * geometry.neurons, init=[])
+        fine = port.space == SPACES["fine_biases"].code
         reads = []
         for memory, space, address, used in (
             (sites, "sites", beats[0].neuron, sequencer.doing.force),
@@ -222,12 +258,17 @@ class Core(wiring.Component):
                 write.data.eq(port.write_data),
                 write.en.eq(port.write & (port.space == SPACES[space].code)),
             ]
+            if space == "biases" and guard:
+                m.d.comb += [
+                    write.data.eq(Mux(fine, port.write_data, port.write_data << guard)),
+                    write.en.eq(port.write & (fine | (port.space == SPACES[space].code))),
+                ]
             reads.append(read)
         return reads
 
     def _lanes(self, m, lanes, neurons, sequencer, level, beats) -> None:
         """Feed the lanes; sum their products for each context into its neuron unit."""
-        port = self.port
+        port = self._inner
         for number, lane in enumerate(lanes):
             m.d.comb += [
                 lane.doing.eq(sequencer.doing),
@@ -280,9 +321,9 @@ class Core(wiring.Component):
             neuron.seed.eq(Cat(registers.seed_low, registers.seed_high)),
             neuron.sample.eq(sequencer.sample + context + Mux(sequencer.sampling, registers.first_sample, 0)),
             neuron.row.eq(sequencer.row),
-            neuron.port.space.eq(self.port.space),
-            neuron.port.row.eq(self.port.row),
-            neuron.port.busy.eq(self.port.busy),
+            neuron.port.space.eq(self._inner.space),
+            neuron.port.row.eq(self._inner.row),
+            neuron.port.busy.eq(self._inner.busy),
         ]
 
     def _chosen_state(self, m, neurons, sequencer):
@@ -323,7 +364,7 @@ class Core(wiring.Component):
 
     def _bias_contrast(self, m, state, sequencer, level, beats):
         """Sums of states: read at stage 2, added to at stage 3, written at stage 4."""
-        geometry, port, doing = self._geometry, self.port, sequencer.doing
+        geometry, port, doing = self._geometry, self._inner, sequencer.doing
         width = self._formats.bias_contrast.width
         m.submodules.bias_contrast = memory = Memory(
             shape=signed(width), depth=geometry.levels * geometry.neurons, init=[]
@@ -340,6 +381,13 @@ class Core(wiring.Component):
             write.data.eq(result ^ negate),
             write.en.eq(beats[4].valid & (doing.contrast_bias | doing.clear)),
         ]
+        if self._learns:
+            with m.If(~port.busy):
+                m.d.comb += [
+                    write.addr.eq(port.row),
+                    write.data.eq(port.write_data),
+                    write.en.eq(port.write & (port.space == SPACES["bias_momentum"].code)),
+                ]
         return read.data
 
     def _count(self, m, registers, sequencer, lanes, neurons, reverse) -> None:
@@ -401,7 +449,7 @@ class Core(wiring.Component):
             return
         residual = count("residual", size, 48)
         m.d.comb += [
-            registers.cycles.eq(count("cycles", sequencer.busy)),
+            registers.cycles.eq(count("cycles", self.port.busy)),
             registers.relax_cycles.eq(count("relax_cycles", sequencer.relaxing)),
             registers.relax_steps.eq(count("relax_steps", sequencer.stepped)),
             registers.residual_low.eq(residual[:32]),
@@ -415,11 +463,11 @@ class Core(wiring.Component):
             m.d.sync += registers.runs.eq(registers.runs + 1)
 
     def _answer(
-        self, m, registers, walker, samples, reverse, lanes, neurons, site_read, bias_read, bias_contrast
+        self, m, registers, walker, samples, reverse, updater, lanes, neurons, site_read, bias_read, bias_contrast
     ) -> None:
         """What the host reads, ``READ_LATENCY`` cycles on: one in each memory, one in its component, two here."""
-        port = self.port
-        for part in (registers, walker, samples, *([] if reverse is None else [reverse])):
+        port = self._inner
+        for part in (registers, walker, samples, *(part for part in (reverse, updater) if part is not None)):
             m.d.comb += [
                 part.port.space.eq(port.space),
                 part.port.row.eq(port.row),
@@ -446,15 +494,19 @@ class Core(wiring.Component):
 
         def of_space(values: dict, name: str) -> Signal:
             chosen = Signal(signed(32), name=name)
-            words = (Mux(chosen_space[space], value.as_signed(), 0) for space, value in values.items())
+            words = (Mux(chosen_space[space], value, 0) for space, value in values.items())
             m.d.sync += chosen.eq(reduce(or_, words))
             return chosen
 
         tables = {
             "sites": site_read.data.as_signed(),
-            "biases": bias_read.data.as_signed(),
+            "biases": bias_read.data[-self._formats.site.width :].as_signed(),
             "bias_contrast": bias_contrast,
         }
+        lane_spaces = ["weights", "gains", "weight_contrast", "gain_contrast"]
+        if updater is not None:
+            tables |= {"fine_biases": bias_read.data, "bias_momentum": bias_contrast}
+            lane_spaces += ["fine_weights", "fine_gains", "weight_momentum", "gain_momentum"]
         table = of_space(tables, "table")
         others = {
             "registers": registers.port.read_data,
@@ -464,14 +516,16 @@ class Core(wiring.Component):
         }
         if reverse is not None:
             others["schedule"] = reverse.port.read_data
+        if updater is not None:
+            others |= dict.fromkeys(("rule", "rates", "updates"), updater.port.read_data)
         lane_words = of_word([lane.port.read_data for lane in lanes], "lane_words")
         states = of_word([neuron.port.read_data for neuron in neurons], "states")
         answer = of_space(
             {
                 **dict.fromkeys(others, of_space(others, "others")),
-                **dict.fromkeys(("weights", "gains", "weight_contrast", "gain_contrast"), lane_words),
+                **dict.fromkeys(lane_spaces, lane_words),
                 **dict.fromkeys(("states", "free_states"), states),
             },
             "answer",
         )
-        m.d.comb += port.read_data.eq(answer)
+        m.d.comb += self.port.read_data.eq(answer)

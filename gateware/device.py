@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 
 from ..substrate.formats import COMPACT, FORMATS
 from ..substrate.geometry import Geometry
-from ..substrate.protocol import Feature, Hello
+from ..substrate.protocol import Hello, features_of
 from .core import Core
 from .link.link import Link
 
@@ -40,10 +40,8 @@ class Device(wiring.Component):
     """
 
     def __init__(self, geometry: Geometry, *, build: bytes, board: bytes, clock: int, buffer: int = 4096) -> None:
-        if geometry.compact:
-            self._hello = Hello(build, board, clock, buffer, geometry, COMPACT, Feature(0))
-        else:
-            self._hello = Hello(build, board, clock, buffer, geometry, FORMATS)
+        formats = COMPACT if geometry.compact else FORMATS
+        self._hello = Hello(build, board, clock, buffer, geometry, formats, features_of(geometry))
         super().__init__(
             {
                 "rx": In(stream.Signature(8)),

@@ -35,7 +35,7 @@ class HostPort(wiring.Signature):
     def __init__(self) -> None:
         super().__init__(
             {
-                "space": Out(4),
+                "space": Out(5),
                 "row": Out(16),
                 "word": Out(6),
                 "write": Out(1),
@@ -63,7 +63,7 @@ class SpacePort(wiring.Signature):
     def __init__(self) -> None:
         super().__init__(
             {
-                "space": Out(4),
+                "space": Out(5),
                 "row": Out(16),
                 "word": Out(6),
                 "write": Out(1),

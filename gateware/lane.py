@@ -7,7 +7,8 @@ from amaranth.lib.wiring import In, Out
 
 from ..substrate.formats import Formats
 from ..substrate.geometry import Geometry
-from ..substrate.protocol import SPACES
+from ..substrate.learning import GUARD_BITS
+from ..substrate.protocol import SPACES, Feature, features_of
 from .arithmetic import adder_tree, halvings, saturate
 from .hostport import SpacePort
 from .passes import Beat, Doing
@@ -57,6 +58,7 @@ class Lane(wiring.Component):
 
     def __init__(self, geometry: Geometry, formats: Formats) -> None:
         self._geometry, self._formats = geometry, formats
+        self._learns = Feature.LEARN in features_of(geometry)
         contexts = geometry.contexts
         super().__init__(
             {
@@ -79,12 +81,14 @@ class Lane(wiring.Component):
         m = Module()
         geometry, formats, doing, beats = self._geometry, self._formats, self.doing, self.beats
         contexts, port, busy = geometry.contexts, self.port, self.port.busy
+        # Words have guard bits below, which only the host and the updater see.
+        guard = GUARD_BITS if self._learns else 0
 
-        m.submodules.weights = weights = Memory(shape=formats.weight.width, depth=geometry.rows, init=[])
+        m.submodules.weights = weights = Memory(shape=formats.weight.width + guard, depth=geometry.rows, init=[])
         weight_read, weight_write = weights.read_port(), weights.write_port()
         uses_weight = doing.project | doing.force
         weight = Signal(signed(formats.weight.width))  # of beat 2
-        m.d.sync += weight.eq(Mux(uses_weight, weight_read.data, 0))
+        m.d.sync += weight.eq(Mux(uses_weight, weight_read.data[guard:], 0))
         # One address for both in a compact device, whose large memories have a single port.
         row = Signal.like(weight_read.addr)
         self._host_write(m, weight_write, "weights", row if geometry.compact else port.row)
@@ -94,7 +98,8 @@ class Lane(wiring.Component):
             weight_read.en.eq(~busy | uses_weight),
         ]
 
-        m.submodules.gains = gains = Memory(shape=formats.gain.width, depth=geometry.levels * geometry.groups, init=[])
+        depth = geometry.levels * geometry.groups
+        m.submodules.gains = gains = Memory(shape=formats.gain.width + guard, depth=depth, init=[])
         gain_read, gain_write = gains.read_port(), gains.write_port()
         self._host_write(m, gain_write, "gains", port.row)
         m.d.comb += [
@@ -102,15 +107,18 @@ class Lane(wiring.Component):
             gain_read.en.eq(~busy | doing.load_gain),
         ]
 
-        terms = [self._context(m, context, weight, gain_read.data) for context in range(contexts)]
+        terms = [self._context(m, context, weight, gain_read.data[guard:]) for context in range(contexts)]
         weight_contrast, gain_contrast = self._accumulate(m, terms)
 
         answers = {
-            "weights": weight_read.data.as_signed(),
-            "gains": gain_read.data.as_signed(),
+            "weights": weight_read.data[guard:].as_signed(),
+            "gains": gain_read.data[guard:].as_signed(),
             "weight_contrast": weight_contrast,
             "gain_contrast": gain_contrast,
         }
+        if self._learns:
+            answers |= {"fine_weights": weight_read.data, "fine_gains": gain_read.data}
+            answers |= {"weight_momentum": weight_contrast, "gain_momentum": gain_contrast}
         with m.Switch(port.space):
             for name, answer in answers.items():
                 with m.Case(SPACES[name].code):
@@ -118,11 +126,16 @@ class Lane(wiring.Component):
         return m
 
     def _host_write(self, m, write, space: str, row) -> None:
+        port = self.port
         m.d.comb += [
             write.addr.eq(row),
-            write.data.eq(self.port.write_data),
-            write.en.eq(self.port.write & (self.port.space == SPACES[space].code)),
+            write.data.eq(port.write_data),
+            write.en.eq(port.write & (port.space == SPACES[space].code)),
         ]
+        if self._learns:
+            fine = port.space == SPACES[f"fine_{space}"].code
+            m.d.comb += write.data.eq(Mux(fine, port.write_data, port.write_data << GUARD_BITS))
+            m.d.comb += write.en.eq(port.write & (fine | (port.space == SPACES[space].code)))
 
     def _context(self, m: Module, context: int, weight, gain) -> Signal:
         """Multiplier, buses and gains of one context; returns its term of the contrast, at beat 5."""
@@ -260,4 +273,12 @@ class Lane(wiring.Component):
             write.data.eq(Mux(clearing, 0, result ^ self.negate.replicate(len(result)))),
             write.en.eq(self.beats[-1].valid & (uses | clearing)),
         ]
+        if self._learns:
+            port, momentum = self.port, space.replace("contrast", "momentum")
+            with m.If(~port.busy):
+                m.d.comb += [
+                    write.addr.eq(port.row),
+                    write.data.eq(port.write_data),
+                    write.en.eq(port.write & (port.space == SPACES[momentum].code)),
+                ]
         return read.data.as_signed()

@@ -24,6 +24,8 @@ class NoiseGenerator(wiring.Component):
         Whether a step mixes: the word goes into the state, which no linear relation between two streams survives.
     step
         Take a word and step on.
+    word
+        The word taken in the cycle before.
     xi
         The integer of the word taken two cycles earlier, -1020 to 1020.
     """
@@ -38,13 +40,14 @@ class NoiseGenerator(wiring.Component):
                 "row": In(range(SCHEDULE_ROWS)),
                 "mix": In(1),
                 "step": In(1),
+                "word": Out(64),
                 "xi": Out(signed(12)),
             }
         )
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        s0, s1, word = Signal(64), Signal(64), Signal(64)
+        s0, s1, word = Signal(64), Signal(64), self.word
         mixed, total = s0 ^ s1, (s0 + s1)[:64]
         with m.If(self.load):
             m.d.sync += [

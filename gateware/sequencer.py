@@ -40,6 +40,8 @@ class Sequencer(wiring.Component):
         Start a run; high while one is under way.
     groups, neurons, levels, batch, mode, free_steps, nudged_steps, noisy, rows, warm
         Registers of the run; ``noisy`` is whether the noise amplitude is not 0, ``rows`` are those of the schedule.
+    accumulates
+        At ``start``: the contrast sums go on from what is held.
     go, command, done
         Of the walker.
     doing, bank, phase, negate, fresh
@@ -80,6 +82,7 @@ class Sequencer(wiring.Component):
                 "noisy": In(1),
                 "rows": In(8),
                 "warm": In(1),
+                "accumulates": In(1),
                 "go": Out(1),
                 "command": Out(WalkerCommand),
                 "done": In(1),
@@ -189,9 +192,9 @@ class Sequencer(wiring.Component):
         with m.FSM():
             with m.State("IDLE"), m.If(self.start):
                 m.d.comb += self.first_sample.eq(1)
-                m.d.sync += [self.sample.eq(0), self.context.eq(1), self.level.eq(0), self.fresh.eq(1)]
+                m.d.sync += [self.sample.eq(0), self.context.eq(1), self.level.eq(0), self.fresh.eq(~self.accumulates)]
                 m.d.sync += [self.negate.eq(0), self.busy.eq(1), self.row.eq(0)]
-                with m.If(trains):
+                with m.If(trains & ~self.accumulates):
                     m.next = "CLEAR"
                 with m.Else():
                     m.next = "LOAD LEVEL"

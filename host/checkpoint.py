@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,19 +33,22 @@ class Checkpoint:
     Attributes
     ----------
     parameters
-        The float master copy.
+        The float master copy; where the device learns, what it holds, guard bits included.
     average
         Moving average of the parameters.
     moments
         Of the optimiser.
     tuned
         The measured beta; None where it is not measured, or not yet.
+    momentum
+        Contrast sums that a device which learns went on from; None if the host made the step.
     """
 
     parameters: Parameters
     average: Parameters
     moments: Moments
     tuned: Tuned | None = None
+    momentum: NDArray[np.int64] | None = None
 
     @property
     def step(self) -> int:
@@ -55,10 +59,15 @@ class Checkpoint:
 def save_checkpoint(run: Run, checkpoint: Checkpoint) -> Path:
     """Write a checkpoint, whole or not at all, and drop old ones."""
     network, moments, step = run.config.network, checkpoint.moments, checkpoint.step
-    tensors = {f"parameters/{name}": leaf for name, leaf in checkpoint.parameters.tensors(network).items()}
+    tensors: dict[str, NDArray[Any]] = {}
+    tensors |= {f"parameters/{name}": leaf for name, leaf in checkpoint.parameters.tensors(network).items()}
     tensors |= {f"average/{name}": leaf for name, leaf in checkpoint.average.tensors(network).items()}
     tensors |= {"optimiser/first": moments.first, "optimiser/second": moments.second}
+    if checkpoint.momentum is not None:
+        tensors["device/momentum"] = checkpoint.momentum
     metadata = {"step": str(step), "config": _config_digest(run)}
+    if moments.since:
+        metadata["since"] = str(moments.since)
     if checkpoint.tuned is not None:
         metadata["tuned"] = json.dumps(asdict(checkpoint.tuned))
     tensors = {name: np.ascontiguousarray(leaf) for name, leaf in tensors.items()}
@@ -89,7 +98,7 @@ def load_checkpoint(run: Run) -> tuple[Checkpoint | None, list[str]]:
     return None, damaged
 
 
-def _digest(tensors: Mapping[str, NDArray[np.float64]], metadata: Mapping[str, str]) -> str:
+def _digest(tensors: Mapping[str, NDArray[Any]], metadata: Mapping[str, str]) -> str:
     """SHA-256 of all that a checkpoint says: safetensors has none, and one flipped bit is a wrong number."""
     total = hashlib.sha256(json.dumps(dict(sorted(metadata.items()))).encode())
     for name, leaf in sorted(tensors.items()):
@@ -99,7 +108,9 @@ def _digest(tensors: Mapping[str, NDArray[np.float64]], metadata: Mapping[str, s
 
 
 def _config_digest(run: Run) -> str:
-    return hashlib.sha256(json.dumps(run.config.to_json(), sort_keys=True).encode()).hexdigest()
+    """Of all that decides the result, but for who makes the updates: that may change as a run is resumed."""
+    values = {name: value for name, value in run.config.to_json().items() if name != "update"}
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
 def _load(path: Path, run: Run) -> Checkpoint:
@@ -127,4 +138,8 @@ def _load(path: Path, run: Run) -> Checkpoint:
     size = len(groups["parameters"].vector())
     if first.shape != (size,) or second.shape != (size,):
         raise ParameterError(f"moments must have shape ({size},), not {first.shape} and {second.shape}")
-    return Checkpoint(groups["parameters"], groups["average"], Moments(step, first, second), tuned)
+    momentum = tensors.get("device/momentum")
+    if momentum is not None and momentum.shape != (size,):
+        raise ParameterError(f"momentum must have shape ({size},), not {momentum.shape}")
+    moments = Moments(step, first, second, int(metadata.get("since", 0)))
+    return Checkpoint(groups["parameters"], groups["average"], moments, tuned, momentum)

@@ -15,7 +15,10 @@ from .edm import Edm
 __all__ = ["TrainConfig"]
 
 
-_LATER = ("label", "label_drop", "rate_by_size", "beyond")
+_LATER = (
+    *("label", "label_drop", "rate_by_size", "beyond"),
+    *("update", "update_rate", "update_soft", "update_momentum", "weight_decay"),
+)
 """Fields that runs of the first version do not have."""
 
 
@@ -66,6 +69,18 @@ class TrainConfig:
         Share of the samples whose label is left out, so that the network also learns to do without.
     beyond
         How far samplers go beyond the linear filter (:class:`Beyond`), unless told otherwise; 1 is the network's own.
+    update
+        Who changes the parameters: ``host``, by ``optimiser``; or ``device``, by a rule of its own (docs/learning.md).
+        A run can be resumed with the other.
+    update_rate
+        Longest step of a parameter that the device changes, as a part of the learning rate.
+    update_soft
+        Contrast from which on its steps are the longest ones.
+    update_momentum
+        Its moving average of the contrast loses one part in 2**update_momentum a step; 0 does without.
+    weight_decay
+        Part of each weight that a step of either takes away, times the learning rate (and, on the device, the
+        update rate).
     """
 
     recipe: str
@@ -95,12 +110,17 @@ class TrainConfig:
     label: str = ""
     label_drop: float = 0.1
     beyond: float = 1.0
+    update: str = "host"
+    update_rate: float = 0.5
+    update_soft: float = 0.003
+    update_momentum: int = 3
+    weight_decay: float = 0.0
 
     def __post_init__(self) -> None:
         for name in ("steps", "batch", "evaluate_every", "checkpoint_every"):
             if getattr(self, name) < 1:
                 raise RunError(f"{name} of a training run must be at least 1, not {getattr(self, name)}")
-        for name in ("learning_rate", "gain_rate", "bias_rate", "clip"):
+        for name in ("learning_rate", "gain_rate", "bias_rate", "clip", "update_rate", "update_soft", "weight_decay"):
             value = getattr(self, name)
             if not isfinite(value) or value < 0:
                 raise RunError(f"{name} of a training run must be finite and at least 0, not {value}")
@@ -118,6 +138,14 @@ class TrainConfig:
             raise RunError(f"beyond of a training run must be finite and at least 0, not {self.beyond}")
         if self.estimator is Estimator.FREE:
             raise RunError("estimator of a training run must be symmetric or one-sided, not free: it gives no contrast")
+        if self.update not in ("host", "device"):
+            raise RunError(f"update of a training run must be host or device, not {self.update}")
+        if self.update_momentum not in range(8):
+            raise RunError(f"update_momentum of a training run must be from 0 to 7, not {self.update_momentum}")
+        if self.update == "device" and (self.auto_beta or self.clip):
+            raise RunError(
+                "A device that changes its parameters itself shows nobody its contrasts: give beta a number and clip 0"
+            )
         self.schedule(0).check(self.network)
 
     @property

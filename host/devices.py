@@ -43,7 +43,7 @@ SCHEMES: dict[str, Scheme] = {
             "golden",
             "the bit-exact model of the gateware in NumPy",
             _later("..sim.golden", "Golden"),
-            options={"compact": int},
+            options={"compact": int, "lanes": int},
             wire=_later("..sim.model_device", "open_model_wire"),
         ),
         Scheme("float", "the equations in floating point", _later("..sim.float_model", "FloatModel")),

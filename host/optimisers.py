@@ -40,16 +40,19 @@ class Moments:
         Steps taken.
     first, second
         Moving averages of the gradient and of its square, in the order of :meth:`Parameters.vector`.
+    since
+        Steps before the first that they know of: those that a device took by itself.
     """
 
     step: int
     first: Array
     second: Array
+    since: int = 0
 
     @classmethod
-    def zeros(cls, size: int) -> Self:
-        """Before the first step, for ``size`` parameters."""
-        return cls(0, np.zeros(size), np.zeros(size))
+    def zeros(cls, size: int, step: int = 0) -> Self:
+        """Before the first step, or after ``step`` steps that nothing is known of, for ``size`` parameters."""
+        return cls(step, np.zeros(size), np.zeros(size), step)
 
 
 class Optimiser:
@@ -83,20 +86,22 @@ class Optimiser:
             np.full_like(zeros.bias, config.bias_rate),
         )
         self._rates = rates.vector()
+        self._decays = config.weight_decay * (np.arange(len(self._rates)) < sum(w.size for w in (*zeros.U, *zeros.V)))
         self.size = len(self._rates)
 
     def update(self, parameters: Parameters, direction: Parameters, moments: Moments) -> tuple[Parameters, Moments]:
         """Parameters and moments after one step along the descent direction."""
         gradient = direction.vector()
         first = self._momentum * moments.first + (1 - self._momentum) * gradient
-        second, move, count = moments.second, first, moments.step + 1
+        second, move, count = moments.second, first, moments.step + 1 - moments.since
         if self._spread:
             second = self._spread * second + (1 - self._spread) * gradient**2
             move = move / (1 - self._momentum**count)
             move = move / (np.sqrt(second / (1 - self._spread**count)) + _SMALL)
         rate = learning_rate(self._config, moments.step)
-        moved = parameters.replace(parameters.vector() + rate * self._rates * move)
-        return moved, Moments(count, first, second)
+        before = parameters.vector()
+        moved = parameters.replace(before + rate * (self._rates * move - self._decays * before))
+        return moved, Moments(moments.step + 1, first, second, moments.since)
 
 
 def learning_rate(config: TrainConfig, step: int) -> float:

@@ -12,7 +12,7 @@ import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
@@ -84,6 +84,19 @@ class Run:
             raise RunError(f"Configuration '{folder / 'config.json'}' cannot be read ({error})") from None
         _check_links(folder)
         return cls(folder, config)
+
+    def switch_update(self, update: str) -> None:
+        """From here on have the host, or the device, change the parameters.
+
+        Raises
+        ------
+        RunError
+            If the rest of the configuration does not allow it, or it cannot be written.
+        """
+        with self.locked():
+            self.config = replace(self.config, update=update)
+            head = json.loads((self.path / "config.json").read_text())
+            self.write("config.json", json.dumps(head | {"config": self.config.to_json()}, indent=2).encode())
 
     @contextmanager
     def locked(self) -> Iterator[None]:

@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..drivers.gateware import GatewareDevice
-from ..substrate.errors import DeviceError, LinkError, MismatchError
+from ..substrate.errors import DeviceError, ForgottenError, LinkError, MismatchError
 from ..substrate.interface import Identity, Substrate
+from ..substrate.learning import Learnt, Memory, Rule
 from ..substrate.network import Network
 from ..substrate.parameters import Parameters
 from ..substrate.phases import Minibatch, Result, Schedule
@@ -109,6 +110,30 @@ class Supervised(Substrate):
         self._last, self._has_run = work, True
         return result
 
+    def learn(self, minibatch: Minibatch, schedule: Schedule, rule: Rule, *, outputs: bool = True) -> Learnt:
+        """Have the device learn from a minibatch; never twice.
+
+        Raises
+        ------
+        ForgottenError
+            If the wire failed, so that nobody knows what the device has learned. It is opened again by :meth:`restore`.
+        """
+        self._parameters = self._last = None
+        return self._once(lambda device: device.learn(minibatch, schedule, rule, outputs=outputs))
+
+    def memory(self) -> Memory:
+        """Read all that the device has learned; fails as :meth:`learn` does."""
+        return self._once(lambda device: device.memory())
+
+    def restore(self, memory: Memory) -> None:
+        """Load what a device had learned, on a device that may have to be opened again first."""
+        self._parameters = self._last = None
+        self._call(lambda device: device.restore(memory))
+
+    def holds(self, memory: Memory) -> bool:
+        """Whether the device has learned exactly this; fails as :meth:`learn` does."""
+        return self._once(lambda device: device.holds(memory))
+
     def states(self) -> dict[str, NDArray[np.float64]]:
         """States of the samples worked on last; if the device was opened again since, it works on them again."""
         return self._call(self._states)
@@ -153,6 +178,16 @@ class Supervised(Substrate):
                 if first is not None:
                     self.listener(f"{self._identity.address} is back after {time.monotonic() - begin:.1f} s")
                 return answer
+
+    def _once(self, work: Callable[[GatewareDevice], Answer]) -> Answer:
+        """What ``work`` gives, on the device as it is."""
+        if self._device is None:
+            raise ForgottenError(f"{self._identity.address} is closed since its wire failed: restore its memory")
+        try:
+            return work(self._device)
+        except LinkError as error:
+            self._let_go()
+            raise ForgottenError(f"{error}; what the device has learned is uncertain") from error
 
     def _let_go(self) -> None:
         if self._device is None:

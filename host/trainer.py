@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..drivers.analog.device import AnalogDevice
-from ..substrate.errors import CalibrationError, CapabilityError, RunError
+from ..substrate.errors import CalibrationError, CapabilityError, ForgottenError, RunError
 from ..substrate.interface import Substrate
+from ..substrate.learning import LEARN_BATCH_LIMIT, Learnt
 from ..substrate.phases import Minibatch, Result, Schedule
 from .audit import Auditor
 from .auto_beta import Tuned, tune
@@ -24,6 +25,7 @@ from .data import Dataset, load_data
 from .evaluation import denoising_errors, gradient_cosine
 from .guidance import Beyond
 from .images import save_arrays
+from .learning import DeviceLearning
 from .optimisers import Clipping, Moments, Optimiser, clip_gradient, clip_parameters
 from .random import device_seed, generator
 from .run import Run
@@ -37,6 +39,9 @@ Array = NDArray[np.float64]
 
 _RESIDUAL_WARNING = 1.0
 """Residual over beta above which the free phase is too short for beta: its drift counts for more than the nudge."""
+
+_FORGOTTEN_LIMIT = 10
+"""So often may a device forget what it has learned since the same checkpoint before it is given up."""
 
 _SAME_DEVICE = ("kind", "uid", "build")
 """What of an identity must be the same for a resumed run to be the uninterrupted one."""
@@ -106,7 +111,12 @@ def prepare(config: TrainConfig, device: Substrate) -> Dataset:
     data = load_data(config.data)
     check_data(config, data)
     device.configure(config.network)
-    if config.batch > (limit := device.identity.batch_limit):
+    limit = device.identity.batch_limit
+    if config.update == "device":
+        if not device.identity.learns:
+            raise device.cannot_learn()
+        limit = min(limit, LEARN_BATCH_LIMIT)
+    if config.batch > limit:
         raise CapabilityError(f"batch {config.batch} is more than this device takes at once ({limit}): lower it")
     return data
 
@@ -118,6 +128,7 @@ class _Training:
         self.data: Dataset = prepare(self.config, device)
         self.optimiser = Optimiser(self.config, self.config.network)
         self.auditor = Auditor(self.config, device.identity)
+        self.learning = DeviceLearning(self.config, device, self.auditor) if self.config.update == "device" else None
         self.seconds = {"device": 0.0, "link": 0.0, "host": 0.0}
         self.warned = False
         self.reached = self._begin()
@@ -148,7 +159,12 @@ class _Training:
                 "put the old one back, or begin a new run"
             )
         now = asdict(self.device.identity)
-        self.run.log("resumed", step=checkpoint.step, device={name: now[name] for name in _SAME_DEVICE})
+        self.run.log(
+            "resumed",
+            step=checkpoint.step,
+            update=self.config.update,
+            device={name: now[name] for name in _SAME_DEVICE},
+        )
         if any(begun_on.get(name, now[name]) != now[name] for name in _SAME_DEVICE):
             begun, here = (" ".join(str(device.get(name)) for name in _SAME_DEVICE) for device in (begun_on, now))
             self._warn(
@@ -164,7 +180,9 @@ class _Training:
         try:
             if self._lacks_evaluation():
                 self._evaluate()
-            for chosen in self._batches(first):
+            if self.learning is not None:
+                self._learn(self.learning)
+            for chosen in self._batches(self.reached.step):
                 # A step is taken by this one assignment: wherever Ctrl-C falls, what is saved belongs together.
                 self.reached, record = self._step(chosen)
                 self.progress.step(record)
@@ -184,6 +202,57 @@ class _Training:
         kind = "interrupted" if interrupted else "finished"
         self.run.log(kind, step=self.reached.step, seconds=self.seconds)
         return self._summary(interrupted)
+
+    def _learn(self, learning: DeviceLearning) -> None:
+        """Have the device learn to the end; from the last checkpoint again whenever it has forgotten.
+
+        What was reached is a checkpoint here, not the last step: only those are known to the last bit.
+        """
+        begun, times = -1, 0
+        while self.reached.step < self.config.steps:
+            first = self.reached.step
+            begun, times = first, times + 1 if first == begun else 1
+            try:
+                learning.begin(self.reached)
+                for step, chosen in enumerate(self._batches(first), first):
+                    self._learn_step(learning, step, chosen)
+                    if (step + 1) % self.config.checkpoint_every == 0 or self._is_evaluated(step + 1):
+                        begin = perf_counter()
+                        self.reached = learning.collect(step + 1, self.reached)
+                        self.seconds["link"] += perf_counter() - begin
+                        save_checkpoint(self.run, self.reached)
+                    if self._is_evaluated(step + 1):
+                        self._evaluate()
+                        learning.begin(self.reached)
+            except ForgottenError as error:
+                if times == _FORGOTTEN_LIMIT:
+                    raise
+                self.run.forget_after(self.reached.step)
+                self._warn(f"{error}; goes on from the checkpoint of step {self.reached.step}", self.reached.step)
+
+    def _learn_step(self, learning: DeviceLearning, step: int, chosen: NDArray[np.int64]) -> None:
+        """One step of a device that learns; its metrics are known where its outputs are read."""
+        begin = perf_counter()
+        minibatch, clipped_samples = self._minibatch(chosen, step)
+        schedule = self.config.schedule(device_seed(self.config.seed, "device", step))
+        prepared = perf_counter()
+        learnt, audited = learning.step(step, minibatch, schedule)
+        end = perf_counter()
+        if audited:
+            self.run.log("audit", step=step + 1)
+        spent = {"device": learnt.seconds.get("device", end - prepared), "link": learnt.seconds.get("link", 0.0)}
+        spent["host"] = end - begin - spent["device"] - spent["link"]
+        for part, seconds in spent.items():
+            self.seconds[part] += seconds
+        if learnt.outputs is None or minibatch.target is None:
+            return
+        loss = 0.5 * float(np.mean(np.sum((learnt.outputs - minibatch.target) ** 2, axis=1)))
+        clipping = Clipping(False, learnt.clips.parameter)
+        record = self._record(
+            step + 1, learnt, loss, clipping, clipped_samples, spent, schedule.beta, full_steps=learnt.clips.step
+        )
+        self.progress.step(record)
+        self._watch(step + 1, learnt, schedule.beta)
 
     def _is_evaluated(self, step: int) -> bool:
         return step % self.config.evaluate_every == 0 or step == self.config.steps
@@ -214,13 +283,7 @@ class _Training:
         config, reached, step = self.config, self.reached, self.reached.step
         tuned = self._tune()
         begin = perf_counter()
-        clean = self.data.train[chosen]
-        rng = generator(config.seed, "noise", step)
-        sigma = config.edm.draw(rng, len(clean))
-        noisy = clean + sigma[:, None] * rng.normal(size=clean.shape)
-        minibatch, clipped_samples = config.edm.minibatch(noisy, sigma, clean)
-        labels = None if self.data.train_labels is None else self.data.train_labels[chosen]
-        minibatch = with_labels(config, minibatch, drop_labels(config, labels, step))
+        minibatch, clipped_samples = self._minibatch(chosen, step)
         target = minibatch.target
         schedule = _tuned(config, tuned).schedule(device_seed(config.seed, "device", step))
         result, spent = self._run(minibatch, schedule)
@@ -240,9 +303,21 @@ class _Training:
         for part, seconds in spent.items():
             self.seconds[part] += seconds
         clipping = Clipping(clipped, clipped_parameters)
-        record = self._record(step + 1, result, loss, norm, clipping, clipped_samples, spent, schedule.beta)
+        record = self._record(
+            step + 1, result, loss, clipping, clipped_samples, spent, schedule.beta, gradient_norm=norm
+        )
         self._watch(step + 1, result, schedule.beta)
         return Checkpoint(parameters, average, moments, tuned and tuned.after(loss)), record
+
+    def _minibatch(self, chosen: NDArray[np.int64], step: int) -> tuple[Minibatch, int]:
+        """What a step shows the device of some training samples, and how many numbers had to be clipped."""
+        config, clean = self.config, self.data.train[chosen]
+        rng = generator(config.seed, "noise", step)
+        sigma = config.edm.draw(rng, len(clean))
+        noisy = clean + sigma[:, None] * rng.normal(size=clean.shape)
+        minibatch, clipped = config.edm.minibatch(noisy, sigma, clean)
+        labels = None if self.data.train_labels is None else self.data.train_labels[chosen]
+        return with_labels(config, minibatch, drop_labels(config, labels, step)), clipped
 
     def _tune(self) -> Tuned | None:
         """What beta to use: measured, where that is asked for, before the first step and where it is due again."""
@@ -267,8 +342,8 @@ class _Training:
         return result, {"device": on_device, "link": on_link}
 
     def _record(
-        self, step: int, result: Result, loss: float, norm: float, clipping: Clipping, samples: int,
-        spent: dict[str, float], beta: float,
+        self, step: int, result: Result | Learnt, loss: float, clipping: Clipping, samples: int,
+        spent: dict[str, float], beta: float, **more: float,
     ) -> dict[str, Any]:  # fmt: skip
         return self.run.log(
             "step",
@@ -276,7 +351,7 @@ class _Training:
             loss=loss,
             beta=beta,
             residual=result.residual,
-            gradient_norm=norm,
+            **more,
             clipped={**asdict(clipping), "samples": samples},
             saturations=asdict(result.saturations),
             cycles=result.cycles,
@@ -285,7 +360,7 @@ class _Training:
             seconds=spent,
         )
 
-    def _watch(self, step: int, result: Result, beta: float) -> None:
+    def _watch(self, step: int, result: Result | Learnt, beta: float) -> None:
         """Warn, once, when the free phase is too short for beta.
 
         Not where neurons rest at their rails: what pushes them there is in a device's residual too.

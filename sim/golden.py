@@ -8,13 +8,14 @@ put into whichever factor does not change from step to step.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .. import __version__
+from ..drivers.layout import Layout
 from ..substrate.codes import (
     Codes,
     ScheduleCodes,
@@ -29,19 +30,27 @@ from ..substrate.codes import (
 )
 from ..substrate.errors import CapabilityError, DeviceError
 from ..substrate.formats import BATCH_LIMIT, COMPACT, FORMATS, Formats
+from ..substrate.geometry import Geometry
 from ..substrate.interface import Identity, Substrate
+from ..substrate.learning import GUARD_BITS, Learnt, Memory, Rule, encode_rule, flattened, shaped
 from ..substrate.network import Network
 from ..substrate.parameters import Parameters
 from ..substrate.phases import Minibatch, Result, Saturations, Schedule
 from ..substrate.protocol import Mode
 from ..substrate.reverse import Draws, Program, encode_program
 from .golden_contrast import contrast_sums
+from .golden_learning import Held, update
 from .golden_sampling import reverse_run
 from .noise import NoiseStream
 
 __all__ = ["Golden", "GoldenRun", "Model"]
 
 Array = NDArray[np.float64]
+
+_LARGEST = Geometry(
+    neurons=4096, rows=65536, groups=4096, modules=32, levels=64, sample_words=65536, output_words=65536
+)
+"""Sizes of a device that has room for any network; but for its lanes."""
 
 _NOISE_CHUNK = 1 << 20
 """Noise integers made at once."""
@@ -76,12 +85,18 @@ class Golden(Substrate):
     Parameters
     ----------
     compact
-        1 to be a compact device, which has other formats inside, and no noise.
+        1 to be a compact device, which has other formats inside, no noise, and does not learn.
+    lanes
+        Rank channels that the device it is a model of works on at once: in what order an update takes the parameters,
+        and so which random bits round which.
     """
 
-    def __init__(self, compact: int = 0) -> None:
+    def __init__(self, compact: int = 0, lanes: int = 8) -> None:
+        self._lanes = lanes
         self._formats = COMPACT if compact else FORMATS
-        self._thermal = self._samples_itself = not compact
+        self._thermal = self._samples_itself = self._learns = not compact
+        self._layout: Layout | None = None
+        self._memory: tuple[Held, Held] | None = None
         self._network: Network | None = None
         self._codes: Codes | None = None
         self._model: Model | None = None
@@ -97,18 +112,20 @@ class Golden(Substrate):
         details = {"formats": formats}
         return Identity(
             "golden:", "golden", "golden", build, BATCH_LIMIT, thermal=self._thermal, warm_start=True,
-            generates=self._samples_itself, details=details,
+            generates=self._samples_itself, learns=self._learns, details=details,
         )  # fmt: skip
 
     def configure(self, network: Network) -> None:
         """Take a network of any size."""
         self._network, self._codes, self._model, self._run = network, None, None, None
+        self._layout = self._memory = None
 
     def write(self, parameters: Parameters) -> None:
         """Round parameters to the device's formats."""
         if self._network is None:
             raise DeviceError("golden: has no network: call configure before write")
         self._codes = encode_parameters(self._network, parameters, self._formats)
+        self._memory = None
         self._model = Model(self._network, self._codes, self._formats)
 
     def read(self) -> Parameters:
@@ -119,6 +136,93 @@ class Golden(Substrate):
 
     def run(self, minibatch: Minibatch, schedule: Schedule) -> Result:
         """Run a minibatch."""
+        run, codes = self._relax(minibatch, schedule)
+        network = self._network
+        assert network is not None
+        if run.sums is not None:
+            self._memory = None
+        return Result(
+            outputs=self._outputs(run),
+            contrast=None
+            if run.sums is None
+            else decode_contrast(network, run.sums, codes, len(minibatch), self._formats),
+            residual=decode_residual(network, run.residual, len(minibatch), self._formats),
+            saturations=Saturations(**run.clips),
+            relax_steps=_relax_steps(schedule, codes, len(minibatch)),
+        )
+
+    def learn(self, minibatch: Minibatch, schedule: Schedule, rule: Rule, *, outputs: bool = True) -> Learnt:
+        """Run a minibatch, and change the parameters by what it contrasts."""
+        if not self._thermal:
+            raise self.cannot_learn()
+        if self._memory is None or self._network is None or self._codes is None:
+            raise DeviceError("golden: has no momentum: call restore before learn")
+        network, layout = self._network, self._placed()
+        fine, momentum = self._memory
+        schedule_codes = encode_schedule(network, schedule, self._formats)
+        rule_codes = encode_rule(network, rule, schedule_codes, len(minibatch), self._formats)
+        run, _ = self._relax(minibatch, schedule)
+        if run.sums is None:
+            raise CapabilityError("A run that learns must contrast: estimator symmetric or one-sided, not free")
+        sums = momentum.plus(Held(*layout.arranged(run.sums)))
+        fine, left, clips = update(fine, sums, rule_codes, layout.row_ends(), schedule.seed, self._formats)
+        self._hold(fine, left)
+        return Learnt(
+            self._outputs(run) if outputs else None,
+            decode_residual(network, run.residual, len(minibatch), self._formats),
+            Saturations(**run.clips),
+            clips,
+            relax_steps=_relax_steps(schedule, schedule_codes, len(minibatch)),
+        )
+
+    def memory(self) -> Memory:
+        """What it has learned."""
+        if not self._thermal:
+            raise self.cannot_learn()
+        if self._memory is None:
+            raise DeviceError("golden: has no momentum: call restore before memory")
+        layout = self._placed()
+        fine, momentum = (flattened(layout.collected(*held.parts)) for held in self._memory)
+        return Memory(fine, momentum)
+
+    def restore(self, memory: Memory) -> None:
+        """Load what a device had learned."""
+        if not self._thermal:
+            raise self.cannot_learn()
+        if self._network is None:
+            raise DeviceError("golden: has no network: call configure before restore")
+        if self._codes is None:
+            self._codes = encode_parameters(self._network, Parameters.zeros(self._network), self._formats)
+        layout = self._placed()
+        parts = (Held(*layout.arranged(shaped(self._network, part))) for part in (memory.fine, memory.momentum))
+        self._hold(*parts)
+
+    def _hold(self, fine: Held, momentum: Held) -> None:
+        """Have the multipliers see the parameters without their guard bits."""
+        assert self._network is not None and self._codes is not None
+        seen = self._placed().collected(*(part >> GUARD_BITS for part in fine.parts))
+        self._codes = replace(self._codes, U=seen.U, V=seen.V, gain=seen.gain, bias=seen.bias)
+        self._model = Model(self._network, self._codes, self._formats)
+        self._memory = fine, momentum
+
+    def holds(self, memory: Memory) -> bool:
+        """Whether it has learned exactly this."""
+        held = self.memory()
+        return bool(np.array_equal(held.fine, memory.fine) and np.array_equal(held.momentum, memory.momentum))
+
+    def _placed(self) -> Layout:
+        """Where the network lives on a device of so many lanes."""
+        if self._layout is None:
+            assert self._network is not None
+            self._layout = Layout(self._network, replace(_LARGEST, lanes=self._lanes))
+        return self._layout
+
+    def _outputs(self, run: GoldenRun) -> Array:
+        assert self._network is not None
+        return self._formats.state.decode(_see(run.free[:, self._network.slices[self._network.output]], self._formats))
+
+    def _relax(self, minibatch: Minibatch, schedule: Schedule) -> tuple[GoldenRun, ScheduleCodes]:
+        """All phases of a minibatch."""
         if self._network is None or self._model is None:
             raise DeviceError("golden: has no parameters: call write before run")
         if len(minibatch) > BATCH_LIMIT:
@@ -136,16 +240,7 @@ class Golden(Substrate):
             )
         run = self._model.run(clamped, minibatch.levels, target, initial, schedule, codes)
         self._run, self._runs, self._samples = run, self._runs + 1, self._samples + len(minibatch)
-        outputs = _see(run.free[:, network.slices[network.output]], self._formats)
-        return Result(
-            outputs=self._formats.state.decode(outputs),
-            contrast=None
-            if run.sums is None
-            else decode_contrast(network, run.sums, codes, len(minibatch), self._formats),
-            residual=decode_residual(network, run.residual, len(minibatch), self._formats),
-            saturations=Saturations(**run.clips),
-            relax_steps=len(minibatch) * (schedule.free_steps + schedule.nudged_steps * codes.mode),
-        )
+        return run, codes
 
     def generate(self, program: Program, draws: Draws) -> Result:
         """Run a reverse process."""
@@ -181,6 +276,10 @@ class Golden(Substrate):
 
     def close(self) -> None:
         """Nothing to release."""
+
+
+def _relax_steps(schedule: Schedule, codes: ScheduleCodes, batch: int) -> int:
+    return batch * (schedule.free_steps + schedule.nudged_steps * codes.mode)
 
 
 def _see(stored: Array, formats: Formats) -> Array:

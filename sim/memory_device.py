@@ -13,10 +13,12 @@ from numpy.typing import NDArray
 from ..drivers.framing import Decoder, Frame, encode_frame
 from ..substrate.formats import COMPACT, FORMATS
 from ..substrate.geometry import Geometry
+from ..substrate.learning import GUARD_BITS
 from ..substrate.protocol import (
     MAX_PAYLOAD,
     READ_REQUEST,
     REGISTERS,
+    RULE,
     SPACES,
     VERSION,
     WRITE_REQUEST,
@@ -25,6 +27,7 @@ from ..substrate.protocol import (
     Hello,
     Operation,
     Status,
+    features_of,
     table_masks,
 )
 
@@ -72,15 +75,17 @@ class MemoryDevice:
         buffer: int = 4096,
         version: int = VERSION,
     ) -> None:
-        kind = (
-            (COMPACT, Feature(0)) if geometry.compact else (FORMATS, Feature.THERMAL | Feature.GUARD | Feature.SAMPLE)
-        )
-        self.hello = Hello(build, board, 50_000_000, buffer, geometry, *kind)
+        formats = COMPACT if geometry.compact else FORMATS
+        self.hello = Hello(build, board, 50_000_000, buffer, geometry, formats, features_of(geometry))
         self.greeting = self.hello.pack()
         self.memory: dict[str, NDArray[Any]] = {
             name: np.zeros((space.rows(geometry), space.words(geometry)), f"<u{space.size}")
             for name, space in SPACES.items()
+            if space.feature is None or space.feature in self.hello.features
         }
+        for name in ("weight", "gain", "bias"):
+            if f"{name}_momentum" in self.memory:  # the same memory
+                self.memory[f"{name}_momentum"] = self.memory[f"{name}_contrast"]
         self._masks = {name: np.array(masks, np.uint32) for name, masks in table_masks(geometry).items()}
         self.on_run = on_run
         self.version = version
@@ -91,12 +96,17 @@ class MemoryDevice:
         self._decoder = Decoder(MAX_PAYLOAD)
         self._nonce: bytes | None = None
         self._expected = 0
-        self.memory["registers"][:] = 0
+        for name in ("registers", "rule", "updates"):
+            if name in self.memory:
+                self.memory[name][:] = 0
 
     def reset(self) -> None:
         """Lose power for a moment: session, registers and half a frame are gone, and memories hold anything."""
         for memory in self.memory.values():
             memory[:] = np.frombuffer(self._junk.randbytes(memory.nbytes), memory.dtype).reshape(memory.shape)
+        for name in [name for name in self.memory if name.startswith("fine_")]:
+            self.memory[name] &= np.uint32(*self._masks[name])
+            self._see(name, slice(None))
         self._boot()
 
     def register(self, name: str) -> int:
@@ -175,14 +185,14 @@ class MemoryDevice:
         if len(payload) != READ_REQUEST.size:
             return Status.BAD_LENGTH, b""
         code, row, count = READ_REQUEST.unpack(payload)
-        name = _NAMES.get(code)
-        if name is None or row + count > len(self.memory[name]):
+        name = _NAMES.get(code, "")
+        if name not in self.memory or row + count > len(self.memory[name]):
             return Status.BAD_ADDRESS, b""
         return Status.OK, self.memory[name][row : row + count].tobytes()
 
     def _write(self, code: int, row: int, data: bytes, repeated: bool) -> tuple[Status, bytes]:
-        name = _NAMES.get(code)
-        if name is None or SPACES[name].access is Access.READ_ONLY:
+        name = _NAMES.get(code, "")
+        if name not in self.memory or SPACES[name].access is Access.READ_ONLY:
             return Status.BAD_ADDRESS, b""
         memory = self.memory[name]
         if len(data) % (memory.itemsize * memory.shape[1]):
@@ -192,9 +202,22 @@ class MemoryDevice:
             return Status.BAD_ADDRESS, b""
         if repeated:
             return Status.REPLAYED, b""
+        if name == "rule":
+            words = words & np.array([[2**register.width - 1] for register in RULE[row : row + len(words)]], np.uint32)
+        if name.startswith("fine_"):
+            words = words & np.uint32(*self._masks[name])
         for offset, word in enumerate(words):
             if name != "registers":
                 memory[row + offset] = word & self._masks.get(name, np.uint32(2**32 - 1)).astype(memory.dtype)
+                self._see(name, row + offset)
             elif (register := REGISTERS[row + offset]).access is Access.READ_WRITE:
                 memory[row + offset] = word & np.uint32(2**register.width - 1)
         return Status.OK, b""
+
+    def _see(self, name: str, row: int | slice) -> None:
+        """Keep parameters and the same with guard bits at one."""
+        fine = f"fine_{name}"
+        if fine in self.memory:
+            self.memory[fine][row] = self.memory[name][row].astype(np.uint32) << GUARD_BITS
+        elif name.startswith("fine_"):
+            self.memory[name.removeprefix("fine_")][row] = self.memory[name][row] >> GUARD_BITS

@@ -20,11 +20,13 @@ from ..substrate.codes import Codes, ScheduleCodes
 from ..substrate.errors import EquipoiseError
 from ..substrate.formats import FORMATS
 from ..substrate.geometry import Geometry
+from ..substrate.learning import GUARD_BITS, RuleCodes
 from ..substrate.network import Coupling, Module, Network
 from ..substrate.phases import Estimator, Schedule
 from ..substrate.protocol import MAP_HASH, Mode
 from ..substrate.reverse import ProgramCodes
 from .golden import GoldenRun, Model
+from .golden_learning import Held, update
 from .golden_sampling import reverse_run
 from .memory_device import Abandoned, MemoryDevice
 
@@ -34,15 +36,19 @@ _GEOMETRY = Geometry(lanes=8, contexts=4)
 _BUILD = hashlib.sha256(repr((__version__, MAP_HASH, FORMATS)).encode()).digest()[:8]
 _ESTIMATORS = {Mode.FREE: Estimator.FREE, Mode.ONE_SIDED: Estimator.ONE_SIDED, Mode.SYMMETRIC: Estimator.SYMMETRIC}
 
+_SUMS = ("weight_contrast", "gain_contrast", "bias_contrast")
+_FINE = ("fine_weights", "fine_gains", "fine_biases")
+_FINE_MASK = (1 << 16 + GUARD_BITS) - 1
+
 
 def model_device(geometry: Geometry = _GEOMETRY, board: bytes = b"model\0\0\0", build: bytes = _BUILD) -> MemoryDevice:
     """A device that computes by the golden model. Its counters of cycles stay 0, as it has no clock."""
     return MemoryDevice(geometry, _run, build=build, board=board)
 
 
-def open_model_wire(compact: int = 0) -> ModelTransport:
-    """A wire to a new device of the usual size, or to a compact one."""
-    return ModelTransport(model_device(replace(_GEOMETRY, compact=compact)))
+def open_model_wire(compact: int = 0, lanes: int = _GEOMETRY.lanes) -> ModelTransport:
+    """A wire to a new device of the usual size but for its lanes, or to a compact one."""
+    return ModelTransport(model_device(replace(_GEOMETRY, compact=compact, lanes=lanes)))
 
 
 class ModelTransport(Transport):
@@ -79,8 +85,9 @@ def _run(device: MemoryDevice) -> None:
     """
     try:
         tables = _Tables(device)
+        learns = tables.begin()
         run = tables.run()
-        tables.leave(run)
+        tables.leave(run, learns)
     except (EquipoiseError, ArithmeticError, LookupError, ValueError) as error:
         raise Abandoned(str(error)) from error
 
@@ -112,6 +119,15 @@ class _Tables:
         dt = 2.0 ** -device.register("dt_shift")
         self.network = Network(tuple(modules), couplings, output, dt, device.register("levels"))
 
+    def begin(self) -> bool:
+        """Whether the run that begins is to learn."""
+        if "rule" not in self.device.memory:
+            return False
+        asked = bool(self.device.memory["rule"][0, 0]) and self.mode in _ESTIMATORS and self.mode is not Mode.FREE
+        self.device.memory["rule"][0] = 0
+        self.device.memory["updates"][1:] = 0
+        return asked
+
     def run(self) -> GoldenRun:
         """Run the minibatch that registers and sample buffer describe."""
         device, network = self.device, self.network
@@ -134,15 +150,18 @@ class _Tables:
         nudged = target if self.mode is not Mode.FREE else None
         return model.run(clamped, words[:, 0], nudged, None, schedule, codes)
 
-    def leave(self, run: GoldenRun) -> None:
+    def leave(self, run: GoldenRun, learns: bool) -> None:
         """Leave results where the host reads them."""
         device, network, contexts = self.device, self.network, self.geometry.contexts
+        before = self._used(_SUMS) if learns else None
         self._leave_sums(run)
         steps = device.register("free_steps") + self.mode * device.register("nudged_steps")
         read = run.free[:, network.slices[network.output]]
         if self.mode is Mode.SAMPLE:
             steps = (device.register("schedule_rows") - 1) * device.register("free_steps")
             read = run.last[:, network.slices[network.modules[device.register("sampled")].name]]
+        if before is not None:
+            self._update(before)
         outputs = np.floor(read * 2.0**-self.formats.guard + 0.5)
         self._store("outputs", outputs.reshape(-1, 1))
         last = (self.batch - 1) // contexts * contexts  # the first sample of the last group
@@ -156,7 +175,7 @@ class _Tables:
 
     def _leave_sums(self, run: GoldenRun) -> None:
         memory = self.device.memory
-        for name in ("weight_contrast", "gain_contrast", "bias_contrast"):
+        for name in _SUMS:
             memory[name][:] = 0
         if run.sums is None:
             return
@@ -172,6 +191,44 @@ class _Tables:
         neurons = np.arange(self.network.neurons)
         for level, sums in enumerate(run.sums.bias):
             memory["bias_contrast"][level * self.geometry.neurons + neurons, 0] = _unsigned(sums, 4)
+
+    def _used(self, names: tuple[str, str, str]) -> Held:
+        """Integers of three memories, as far as the network reaches."""
+        weights, gains, biases = (
+            self.device.memory[name][rows].view("<i4").astype(np.int64)
+            for name, rows in zip(names, self._rows(), strict=True)
+        )
+        return Held(weights, gains, biases[..., 0])
+
+    def _rows(self) -> tuple[slice, NDArray[np.int64], NDArray[np.int64]]:
+        """Rows in use of memories of weights, of gains, and of biases."""
+        levels = np.arange(self.network.levels)[:, None]
+        return (
+            slice(0, self._row_ends()[-1]),
+            levels * self.geometry.groups + np.arange(self.device.register("groups")),
+            levels * self.geometry.neurons + np.arange(self.network.neurons),
+        )
+
+    def _row_ends(self) -> list[int]:
+        rates = self.device.memory["rates"][: len(self.network.modules), 0]
+        return (rates.astype(np.int64) & 0x1FFFF).tolist()
+
+    def _update(self, before: Held) -> None:
+        """Change the parameters by what was contrasted on top of what the sums were before."""
+        device, memory = self.device, self.device.memory
+        rates = (memory["rates"][: len(self.network.modules), 0] >> 17).tolist()
+        rule = RuleCodes(*memory["rule"][1:, 0].tolist(), tuple(rates))
+        fine = Held(*(_extended(part) for part in self._used(_FINE).parts))
+        seed = device.register("seed_low") | device.register("seed_high") << 32
+        sums = before.plus(self._used(_SUMS))
+        moved, left, clips = update(fine, sums, rule, self._row_ends(), seed, self.formats)
+        for names, held in ((_FINE, moved), (_SUMS, left)):
+            parts = held.weights, held.gains, held.biases[..., None]
+            for name, rows, part in zip(names, self._rows(), parts, strict=True):
+                memory[name][rows] = _unsigned(part & _FINE_MASK if name in _FINE else part, 4)
+                if name in _FINE:
+                    memory[name.removeprefix("fine_")][rows] = memory[name][rows] >> GUARD_BITS
+        memory["updates"][:, 0] = memory["updates"][0, 0] + 1, clips.parameter, clips.step, clips.momentum
 
     def _codes(self) -> Codes:
         """Parameters in the shapes of the network: unused lanes are rank channels of weight 0."""
@@ -203,6 +260,12 @@ class _Tables:
     def _store(self, space: str, values: NDArray[Any]) -> None:
         memory = self.device.memory[space]
         memory[: len(values), : values.shape[1]] = _unsigned(values, memory.itemsize)
+
+
+def _extended(words: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Signed numbers of 16 bits and their guard bits."""
+    sign = (_FINE_MASK + 1) >> 1
+    return ((words & _FINE_MASK) ^ sign) - sign
 
 
 def _unsigned(values: NDArray[Any], size: int) -> NDArray[Any]:

@@ -1,7 +1,7 @@
 """The gateware's noise generator, vectorised: xoroshiro128+ by jump-ahead (``docs/arithmetic.md``, Noise).
 
-The step of the generator's 128-bit state is linear over GF(2). So the states of n steps are made by doubling: those of
-the first half, and the same advanced by a matrix M^n, applied through tables of bytes.
+The step of the generator's 128-bit state is linear over GF(2). So states are made by doubling: those of the first half,
+and the same advanced by a matrix M^n, applied through tables of bytes.
 """
 
 from __future__ import annotations
@@ -38,19 +38,34 @@ class NoiseStream:
         states = np.empty((len(samples), 2), np.uint64)
         states[:, 0] = np.uint64(seed)
         states[:, 1] = np.uint64(_SEED_CONSTANT ^ row << 32 ^ phase) ^ (samples.astype(np.uint64) << np.uint64(8))
-        for _ in range(_WARM_UP):
-            word = states[:, 0] + states[:, 1]
-            states = _step(states)
-            states[:, 1] ^= word
+        if len(states) == 1:  # for which arrays are slow
+            states[0] = _warmed(*states[0].tolist())
+        else:
+            for _ in range(_WARM_UP):
+                word = states[:, 0] + states[:, 1]
+                states = _step(states)
+                states[:, 1] ^= word
         self._states = states
+
+    def words(self, count: int) -> Words:
+        """The next ``count`` words of each sample, (B, count)."""
+        # Every so many states by jumps; those between by steps, which cost less.
+        stride = 1 << max(0, count.bit_length() - 5) // 2
+        heads = self._states[:, None, :]
+        while heads.shape[1] * stride < count + 1:
+            heads = np.concatenate([heads, _advance(heads, heads.shape[1] * stride)], axis=1)
+        heads = heads[:, : count // stride + 1]
+        block = np.empty((*heads.shape[:2], stride, 2), np.uint64)
+        for step in range(stride):
+            block[:, :, step] = heads
+            heads = _step(heads)
+        states = block.reshape(len(block), -1, 2)
+        self._states = np.ascontiguousarray(states[:, count])
+        return np.asarray(states[:, :count, 0] + states[:, :count, 1])
 
     def take(self, count: int) -> NDArray[np.float64]:
         """The next ``count`` integers of each sample, -1020 to 1020; (B, count)."""
-        block = self._states[:, None, :]
-        while block.shape[1] < count + 1:
-            block = np.concatenate([block, _advance(block, block.shape[1])], axis=1)
-        self._states = np.ascontiguousarray(block[:, count])
-        words = block[:, :count, 0] + block[:, :count, 1]
+        words = self.words(count)
         octets = np.ascontiguousarray(words).view(np.uint8).reshape(*words.shape, 8)
         return octets.sum(axis=-1, dtype=np.float64) - 1020.0
 
@@ -62,6 +77,16 @@ def _step(states: Words) -> Words:
     new[..., 0] = _rotate(s0, 24) ^ mixed ^ (mixed << np.uint64(16))
     new[..., 1] = _rotate(mixed, 37)
     return new
+
+
+def _warmed(s0: int, s1: int) -> tuple[int, int]:
+    """One state after the steps that mix it."""
+    mask = 2**64 - 1
+    for _ in range(_WARM_UP):
+        word, mixed = (s0 + s1) & mask, s0 ^ s1
+        s0 = ((s0 << 24 | s0 >> 40) ^ mixed ^ (mixed << 16)) & mask
+        s1 = ((mixed << 37 | mixed >> 27) & mask) ^ word
+    return s0, s1
 
 
 def _rotate(word: Words, count: int) -> Words:

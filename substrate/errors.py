@@ -9,6 +9,7 @@ __all__ = [
     "DataError",
     "DeviceError",
     "EquipoiseError",
+    "ForgottenError",
     "LinkError",
     "MismatchError",
     "NetworkError",
@@ -53,6 +54,10 @@ class LinkError(DeviceError):
 
 class ResetError(LinkError):
     """The device was reset, or lost its power, in the middle of a session: it has forgotten what it was told."""
+
+
+class ForgottenError(DeviceError):
+    """A device that learns may have lost what it had learned, or learned from what was damaged: restore its memory."""
 
 
 class MismatchError(DeviceError):

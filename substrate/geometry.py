@@ -88,11 +88,6 @@ class Geometry:
         """Entries of the table of coupling ends: two for each channel group."""
         return 2 * self.groups
 
-    @property
-    def schedule_rows(self) -> int:
-        """Rows of the schedule of a reverse process; a compact device has none."""
-        return 0 if self.compact else SCHEDULE_ROWS
-
     def words(self) -> list[tuple[str, int]]:
         """Names and sizes, in the order in which HELLO carries them."""
         return [(field.name, getattr(self, field.name)) for field in fields(self)]

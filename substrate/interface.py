@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from .closing import Closing
 from .errors import CapabilityError
+from .learning import Learnt, Memory, Rule
 from .network import Network
 from .parameters import Parameters
 from .phases import Estimator, Minibatch, Result, Schedule
@@ -46,6 +47,8 @@ class Identity:
         not, a device refuses such a minibatch.
     generates
         Whether it runs a whole reverse process on its own (:meth:`Substrate.generate`).
+    learns
+        Whether it can change its parameters itself.
     details
         Anything else worth recording (geometry, formats, clock); JSON values only.
     """
@@ -60,6 +63,7 @@ class Identity:
     deterministic: bool = True
     warm_start: bool = False
     generates: bool = False
+    learns: bool = False
     details: dict[str, Any] = field(default_factory=dict)
 
 
@@ -120,6 +124,43 @@ class Substrate(Closing):
         raise CapabilityError(
             f"{self.identity.address} cannot run the reverse process on its own: let the host do it "
             "(without --on-device)"
+        )
+
+    def learn(self, minibatch: Minibatch, schedule: Schedule, rule: Rule, *, outputs: bool = True) -> Learnt:
+        """Run a minibatch, and have the device change its parameters by what it contrasts.
+
+        What it holds must come from :meth:`restore`. A contrasting :meth:`run` leaves no momentum behind.
+
+        Raises
+        ------
+        CapabilityError
+
+        Raises
+        ------
+        CapabilityError
+            If the device cannot, or the minibatch is too large for it to.
+        ForgottenError
+            If nobody knows any more what the device holds.
+        """
+        raise self.cannot_learn()
+
+    def memory(self) -> Memory:
+        """All that the device has learned: to go on from, exactly."""
+        raise self.cannot_learn()
+
+    def restore(self, memory: Memory) -> None:
+        """Load what a device had learned."""
+        raise self.cannot_learn()
+
+    def holds(self, memory: Memory) -> bool:
+        """Whether the device has learned exactly this. Costs a few bytes on the link."""
+        raise self.cannot_learn()
+
+    def cannot_learn(self) -> CapabilityError:
+        """The error of a device that does not learn."""
+        return CapabilityError(
+            f"{self.identity.address} does not change its parameters itself: train it with updates of the host "
+            "(--update host), or use a device that does (sim:, golden:, an FPGA board that is not compact)"
         )
 
     @abstractmethod

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import IntEnum, IntFlag
 
 from .formats import FORMATS, Fixed, Formats
-from .geometry import Geometry
+from .geometry import SCHEDULE_ROWS, Geometry
 
 __all__ = [
     "HEADER",
@@ -21,7 +21,9 @@ __all__ = [
     "MAX_PAYLOAD",
     "OLDEST",
     "REGISTERS",
+    "RULE",
     "SPACES",
+    "UPDATE_COUNTERS",
     "VERSION",
     "Access",
     "Feature",
@@ -31,6 +33,7 @@ __all__ = [
     "Register",
     "Space",
     "Status",
+    "features_of",
     "table_masks",
 ]
 
@@ -123,6 +126,13 @@ class Feature(IntFlag):
     """CHECK, and the limit of cycles for a RUN."""
     SAMPLE = 4
     """The mode SAMPLE, and the schedule that it follows."""
+    LEARN = 8
+    """A RUN may end with an update of the parameters, which have guard bits and momentum."""
+
+
+def features_of(geometry: Geometry) -> Feature:
+    """What a device of this geometry has: of a compact one, nothing that not every device has."""
+    return Feature(0) if geometry.compact else Feature.THERMAL | Feature.GUARD | Feature.SAMPLE | Feature.LEARN
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +182,28 @@ REGISTERS: tuple[Register, ...] = (
     Register("replays", _RO, "Requests recognised as repeated since reset."),
 )
 
+RULE: tuple[Register, ...] = (
+    Register("learn", _RW, "1: the next RUN ends with an update of all parameters. Cleared when a RUN starts.", 1),
+    Register("momentum", _RW, "k: an update leaves v - (v >> k) of each contrast sum v to the next; 0 leaves 0.", 3),
+    Register("weight_shift", _RW, "Bits that 256 times a weight's contrast sum is shifted by before it is clipped.", 5),
+    Register("gain_shift", _RW, "The same for gains.", 5),
+    Register("bias_shift", _RW, "The same for biases.", 5),
+    Register("gain_rate", _RW, "Rate of gains.", 15),
+    Register("bias_rate", _RW, "Rate of biases.", 15),
+    Register("decay", _RW, "Share of each weight that an update takes away, in steps of 2**-20.", 15),
+)
+"""Rows of the ``rule`` space: how an update changes the parameters (``docs/arithmetic.md``, Update)."""
+
+UPDATE_COUNTERS: tuple[Register, ...] = (
+    Register("updates", _RO, "Updates since reset."),
+    Register("parameter_clips", _RO, "Parameters that met the end of their range in the last update."),
+    Register(
+        "step_clips", _RO, "Parameters that took a full step in the last update: contrast sums that were clipped."
+    ),
+    Register("momentum_clips", _RO, "Contrast sums that were bounded in the last update before they were left."),
+)
+"""Rows of the ``updates`` space."""
+
 
 @dataclass(frozen=True, slots=True)
 class Space:
@@ -187,6 +219,8 @@ class Space:
         Words of a row: a number, or the name of a :class:`Geometry` field.
     depth
         Rows: the names of Geometry fields to be multiplied, or a number.
+    feature
+        What a device must have to have this space; None for any.
     """
 
     name: str
@@ -196,6 +230,7 @@ class Space:
     depth: tuple[int | str, ...]
     access: Access
     doc: str
+    feature: Feature | None = None
 
     def words(self, geometry: Geometry) -> int:
         """Words of a row."""
@@ -239,20 +274,34 @@ SPACES: dict[str, Space] = {
         Space("bias_contrast", 11, 4, 1, ("levels", "neurons"), _RO, "Contrast sums of the biases."),
         Space("states", 12, 4, "contexts", ("neurons",), _RO, "Stored states of each context."),
         Space("free_states", 13, 4, "contexts", ("neurons",), _RO, "Stored states at the end of the last free phase."),
-        Space("schedule", 14, 4, 5, ("schedule_rows",), _RW,
+        Space("schedule", 14, 4, 5, (SCHEDULE_ROWS,), _RW,
               "Rows of the reverse process: noise level, then, in format `factor`, the factors of a sampled neuron's "
-              "state, of the output's, of the state before, and of the noise."),
+              "state, of the output's, of the state before, and of the noise.", Feature.SAMPLE),
+        Space("fine_weights", 15, 4, "lanes", ("rows",), _RW,
+              "Weights with their guard bits, 18 bits, unsigned: `weights` are their upper 16.", Feature.LEARN),
+        Space("fine_gains", 16, 4, "lanes", ("levels", "groups"), _RW, "Gains with theirs.", Feature.LEARN),
+        Space("fine_biases", 17, 4, 1, ("levels", "neurons"), _RW, "Biases with theirs.", Feature.LEARN),
+        Space("weight_momentum", 18, 4, "lanes", ("rows",), _RW,
+              "The words of `weight_contrast`: what an update leaves to the next.", Feature.LEARN),
+        Space("gain_momentum", 19, 4, "lanes", ("levels", "groups"), _RW, "Those of `gain_contrast`.", Feature.LEARN),
+        Space("bias_momentum", 20, 4, 1, ("levels", "neurons"), _RW, "Those of `bias_contrast`.", Feature.LEARN),
+        Space("rule", 21, 4, 1, (len(RULE),), _RW, "Registers of the update, unsigned.", Feature.LEARN),
+        Space("rates", 22, 4, 1, ("modules",), _RW,
+              "Rate of the weights at each module's ends: the row after its last in weight memory (bits 0-16), "
+              "rate (17-31).", Feature.LEARN),
+        Space("updates", 23, 4, 1, (len(UPDATE_COUNTERS),), _RO, "Counters of updates, unsigned.", Feature.LEARN),
     )
 }  # fmt: skip
 
 
 def table_masks(geometry: Geometry) -> dict[str, tuple[int, ...]]:
-    """Bits that the words of the tables have: of modules and of ends, as many as the sizes ask for.
+    """Bits that the words of a space have, where these are not all: of the tables, as many as the sizes ask for.
 
     All others read as 0.
     """
     neurons, ends = _mask(geometry.neurons), _mask(geometry.ends)
     return {
+        **dict.fromkeys(("fine_weights", "fine_gains", "fine_biases"), (_mask(2**18 - 1),)),
         "modules": (_mask(geometry.neurons - 1) | neurons << 16, ends | ends << 16 | 0b11 << 30),
         "ends": (_mask(geometry.rows - 1) | _mask(geometry.groups - 1) << 16 | 0b11 << 30,),
         "schedule": ((1 << FORMATS.factor.width) - 1,) * 5,
@@ -264,7 +313,8 @@ def _mask(largest: int) -> int:
 
 
 def _map_hash() -> bytes:
-    text = repr((HEADER.format, READ_REQUEST.format, WRITE_REQUEST.format, REGISTERS, tuple(SPACES.values())))
+    tables = (REGISTERS, RULE, UPDATE_COUNTERS, tuple(SPACES.values()))
+    text = repr((HEADER.format, READ_REQUEST.format, WRITE_REQUEST.format, *tables))
     text += repr([(kind.__name__, [(m.name, m.value) for m in kind]) for kind in (Operation, Status, Mode, Feature)])
     return hashlib.sha256(text.encode()).digest()[:8]
 
@@ -299,7 +349,7 @@ class Hello:
     buffer: int
     geometry: Geometry
     formats: Formats = FORMATS
-    features: Feature = Feature.THERMAL | Feature.GUARD | Feature.SAMPLE
+    features: Feature = Feature.THERMAL | Feature.GUARD | Feature.SAMPLE | Feature.LEARN
     version: int = VERSION
     oldest: int = OLDEST
     map_hash: bytes = MAP_HASH

@@ -15,7 +15,7 @@ _ECP5_CLOCK = 60_000_000
 SMALL_ECP5 = Geometry(
     lanes=8, contexts=2, neurons=256, rows=1024, groups=8, levels=8, sample_words=8192, output_words=4096
 )
-"""27 of the 28 multipliers of an LFE5U-25F, and all of its 56 block RAMs."""
+"""All 28 multipliers and all 56 block RAMs of an LFE5U-25F."""
 
 MIDDLE_ECP5 = Geometry(
     lanes=8, contexts=5, neurons=256, rows=2048, groups=16, levels=8, sample_words=8192, output_words=4096

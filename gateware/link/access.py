@@ -5,7 +5,7 @@ from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from ...substrate.geometry import Geometry
-from ...substrate.protocol import SPACES, Access
+from ...substrate.protocol import SPACES, Access, features_of
 from ..hostport import READ_LATENCY
 from .cobs import FrameByte
 
@@ -59,8 +59,11 @@ class SpaceTable(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
+        features = features_of(self._geometry)
         with m.Switch(self.code):
             for space in SPACES.values():
+                if space.feature is not None and space.feature not in features:
+                    continue
                 with m.Case(space.code):
                     m.d.sync += [
                         self.known.eq(1),

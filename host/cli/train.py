@@ -56,6 +56,10 @@ def train(
         Literal["symmetric", "one-sided"] | None,
         typer.Option(help="Which phases are contrasted.", show_default="symmetric"),
     ] = None,
+    update: Annotated[
+        Literal["host", "device"] | None,
+        typer.Option(help="Who changes the parameters; a run can be resumed with the other.", show_default="host"),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(metavar="RUN", help="Run directory.", show_default="runs/RECIPE-TIME")
     ] = None,
@@ -82,6 +86,8 @@ def train(
 
       equipoise train --network mine/network.toml --start mine/start.safetensors
 
+      equipoise train --recipe digits --update device
+
       equipoise train --resume runs/full
     """
     from ..devices import open_steady
@@ -101,11 +107,13 @@ def train(
                 f"goes on with a run as it was configured: leave out {', '.join(wrong)}", param_hint="--resume"
             )
         run = Run.open(resume)
+        if update is not None and update != run.config.update:
+            run.switch_update(update)
         address = device or recorded_device(run)
         with open_steady(address) as opened:
             finish(run, run_training(run, opened, TrainingProgress(console)), as_json=as_json)
         return
-    config = _configure(recipe or _DEFAULT_RECIPE, data, network, settings)
+    config = _configure(recipe or _DEFAULT_RECIPE, data, network, settings | {"update": update})
     address = device or _DEFAULT_DEVICE
     # The device first: what does not fit, or a wrong address, leaves no empty run behind.
     with open_steady(address) as opened:

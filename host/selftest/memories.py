@@ -7,16 +7,26 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...substrate.protocol import SPACES, Access, Space, table_masks
+from ...substrate.protocol import SPACES, Access, Feature, Space, table_masks
 from .checks import Bench, Fault
 
-__all__ = ["WALKED", "check_memories", "pattern"]
-
-WALKED = [name for name, space in SPACES.items() if space.access is Access.READ_WRITE and name != "registers"]
-"""Memories that the host can write. (Registers have bits that do not exist; the runs use all that do.)"""
+__all__ = ["check_memories", "pattern", "walked"]
 
 _CHUNK = 1 << 14
 """Bytes of a memory that are written or read between two steps of the progress."""
+
+
+def walked(features: Feature) -> list[str]:
+    """Memories that the host can write, of a device with these features; parameters with their guard bits.
+
+    (Registers have bits that do not exist; the runs use all that do.)
+    """
+    found = [
+        name
+        for name, space in SPACES.items()
+        if space.access is Access.READ_WRITE and (space.feature is None or space.feature in features)
+    ]
+    return [name for name in found if name not in ("registers", "rule") and f"fine_{name}" not in found]
 
 
 def pattern(space: Space, rows: int, words: int, seed: int) -> NDArray[np.uint32]:
@@ -42,20 +52,20 @@ def check_memories(bench: Bench) -> str:
     Fault
         If a word differs: memory, row, lane and bit of the first, and what the others have in common.
     """
-    geometry = bench.geometry
-    shapes = {name: (SPACES[name].rows(geometry), SPACES[name].words(geometry)) for name in WALKED}
+    geometry, names = bench.geometry, walked(bench.session.hello.features)
+    shapes = {name: (SPACES[name].rows(geometry), SPACES[name].words(geometry)) for name in names}
     bits = sum(rows * words * 8 * SPACES[name].size for name, (rows, words) in shapes.items())
     bench.plan(4 * sum(len(_chunks(name, *shape)) for name, shape in shapes.items()))
-    wrong = {name: _Wrong(SPACES[name]) for name in WALKED}
+    wrong = {name: _Wrong(SPACES[name]) for name in names}
     for inverted in (False, True):
         for name, shape in shapes.items():
             _write(bench, name, _wanted(bench, name, shape, inverted))
         for name, shape in shapes.items():
             wrong[name].add(_wanted(bench, name, shape, inverted), _read(bench, name, shape))
-    for name in WALKED:
+    for name in names:
         if wrong[name].words:
             raise Fault(wrong[name].describe())
-    return f"{', '.join(WALKED)}: {bits} bits hold 0 and 1, each at its own address"
+    return f"{', '.join(names)}: {bits} bits hold 0 and 1, each at its own address"
 
 
 def _wanted(bench: Bench, name: str, shape: tuple[int, int], inverted: bool) -> NDArray[np.uint32]:
@@ -73,6 +83,8 @@ def _chunks(name: str, rows: int, words: int) -> list[slice]:
 def _write(bench: Bench, name: str, words: NDArray[np.uint32]) -> None:
     # Of the words, the session takes signed ones where the memory holds such.
     held: NDArray[Any] = words if SPACES[name].size == 4 else words.astype(np.uint16).view(np.int16)
+    if name.endswith("_momentum"):
+        held = words.view(np.int32)
     for rows in _chunks(name, *words.shape):
         part = held[rows]
         bench.session.write(name, rows.start, part[:, 0] if SPACES[name].across == 1 else part)

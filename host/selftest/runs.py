@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import sqrt
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from ...sim.golden import Golden
 from ...substrate.codes import NOISE_VARIANCE
 from ...substrate.formats import FORMATS
+from ...substrate.learning import Memory, Rule
 from ...substrate.network import Network
 from ...substrate.parameters import Parameters
 from ...substrate.phases import Estimator, Minibatch, Result, Schedule
@@ -24,7 +26,7 @@ from .networks import (
     unit_noise,
 )
 
-__all__ = ["check_multipliers", "check_noise", "check_training_step"]
+__all__ = ["check_multipliers", "check_noise", "check_training_step", "check_update"]
 
 _ROUNDS = 4
 """Sets of known answers for each multiplier."""
@@ -166,9 +168,41 @@ def check_training_step(bench: Bench) -> str:
     return f"{_STEPS} steps of {len(minibatch)} samples, {network.neurons} neurons: bit for bit as modelled"
 
 
+def check_update(bench: Bench) -> str:
+    """Two steps in which the device changes its parameters itself, each parameter and momentum bit for bit.
+
+    Raises
+    ------
+    Fault
+        If anything differs: what, and where.
+    """
+    if not bench.device.identity.learns:
+        return "the device leaves updates to the host, and says so"
+    geometry, network = bench.geometry, step_network(bench.geometry)
+    rng = np.random.default_rng(bench.seed)
+    bench.plan(_STEPS)
+    golden = _configured(bench, network)
+    minibatch = step_minibatch(network, geometry, rng)
+    memory = Memory.of(network, Parameters.random(network, rng))
+    rule = Rule((0.01,) * len(network.modules), 0.02, 0.01, 0.01, momentum=2, decay=1e-3)
+    for substrate in (bench.device, golden):
+        substrate.restore(memory)
+    for number in range(_STEPS):
+        schedule = Schedule(free_steps=12, nudged_steps=6, seed=bench.seed + number)
+        ran, expected = (device.learn(minibatch, schedule, rule) for device in (bench.device, golden))
+        held, wanted = bench.device.memory(), golden.memory()
+        for name in ("fine", "momentum"):
+            what = {"fine": "parameter", "momentum": "contrast sum left"}[name]
+            _same(getattr(held, name), getattr(wanted, name), f"update {number + 1}: {what}", ("number",))
+        if ran.clips != expected.clips:
+            raise Fault(f"update {number + 1}: clips are {ran.clips}, not {expected.clips}")
+        bench.step()
+    return f"{_STEPS} updates of {len(memory.fine)} parameters: bit for bit as modelled"
+
+
 def _configured(bench: Bench, network: Network) -> Golden:
     """Lay the network out on the device, and on a golden model."""
-    golden = Golden(bench.geometry.compact)
+    golden = Golden(bench.geometry.compact, bench.geometry.lanes)
     golden.configure(network)
     bench.device.configure(network)
     return golden
@@ -213,7 +247,7 @@ def _compare_states(bench: Bench, golden: Golden, batch: int) -> None:
         _same(held[name][: batch - last], modelled[name][last:], f"stored states, {name}", ("context", "neuron"))
 
 
-def _same(read: NDArray[np.float64], wanted: NDArray[np.float64], what: str, axes: tuple[str, str]) -> None:
+def _same(read: NDArray[Any], wanted: NDArray[Any], what: str, axes: tuple[str, ...]) -> None:
     wrong = np.argwhere(read != wanted)
     if len(wrong):
         place = tuple(int(index) for index in wrong[0])

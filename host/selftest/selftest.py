@@ -13,7 +13,7 @@ from .checks import Bench, Check, Fault, Progress, Report
 from .link import check_echo
 from .memories import check_memories
 from .reverse import check_reverse
-from .runs import check_multipliers, check_noise, check_training_step
+from .runs import check_multipliers, check_noise, check_training_step, check_update
 
 __all__ = ["CHECKS", "self_test"]
 
@@ -23,6 +23,7 @@ CHECKS: dict[str, Callable[[Bench], str]] = {
     "multipliers": check_multipliers,
     "noise": check_noise,
     "training step": check_training_step,
+    "update": check_update,
     "reverse process": check_reverse,
 }
 """The checks that follow HELLO, by name."""

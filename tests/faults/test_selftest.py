@@ -36,12 +36,12 @@ def test_board(monkeypatch, tmp_path):
 
 
 FOUND = {
-    Fault.STUCK_BIT: ("memories", r"weights row 37, lane 1: bit 5 is stuck at 0"),
-    Fault.STUCK_LINE: ("memories", r"gains row 0, lane 1: bit 11 is stuck at 1, and so in 1024 rows"),
+    Fault.STUCK_BIT: ("memories", r"fine_weights row 37, lane 1: bit 5 is stuck at 0"),
+    Fault.STUCK_LINE: ("memories", r"fine_gains row 0, lane 1: bit 11 is stuck at 1, and so in 1024 rows"),
     Fault.HALF_THE_ROWS: (
         "memories",
-        r"weights row 0, lane 0: wrote 0x\w{4}, read 0x\w{4} \(lowest wrong bit: \d+\), which was written to row 2048: "
-        r"address lines, or a bitstream of another geometry; \d+ words in 2048 rows are wrong",
+        r"fine_weights row 0, lane 0: wrote 0x\w{8}, read 0x\w{8} \(lowest wrong bit: \d+\), which was written to row "
+        r"2048: address lines, or a bitstream of another geometry; \d+ words in 2048 rows are wrong",
     ),
     Fault.DEAD_LANE: ("multipliers", r"lane 1, context 0 answers 0 where -?\d\.\d+ is right, wrong in every context"),
     Fault.DEAD_MULTIPLIER: ("multipliers", r"lane 0, context 1 answers 0 where .* is right, wrong in 1 of 2 contexts"),
@@ -122,7 +122,7 @@ def test_a_link_that_dies_leaves_the_rest_unchecked(monkeypatch):
     device = GatewareDevice(Session(wire, deadline=0.0))
     monkeypatch.setattr(selftest, "open_device", lambda address: device)
     report = self_test("tcp:far:1")
-    assert [check.ok for check in report.checks] == [True, True, False, None, None, None]
+    assert [check.ok for check in report.checks] == [True, True, False, None, None, None, None]
     assert report.first_failure.found.startswith("wire: gave no good answer to WRITE of modules")
     assert report.checks[-1].found == "not made: the link is gone"
 
@@ -139,5 +139,6 @@ def test_every_geometry_has_networks_for_the_checks(monkeypatch, geometry):
     device = GatewareDevice(Session(Wire(MemoryDevice(geometry)), deadline=0.0))
     monkeypatch.setattr(selftest, "open_device", lambda address: device)
     report = self_test("tcp:far:1")
-    assert [check.ok for check in report.checks] == [True, True, True, False, False, False]
-    assert all("counted 0 relaxation steps" in check.found for check in report.checks[3:])
+    assert [check.ok for check in report.checks] == [True, True, True, False, False, False, False]
+    assert all("counted 0 relaxation steps" in check.found for check in report.checks[3:6])
+    assert "counted 0 updates" in report.checks[6].found

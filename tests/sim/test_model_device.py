@@ -12,6 +12,7 @@ from equipoise.sim.golden import Golden
 from equipoise.sim.model_device import ModelTransport, model_device
 from equipoise.substrate.errors import ResetError
 from equipoise.substrate.geometry import Geometry
+from equipoise.substrate.learning import Memory, Rule
 from equipoise.substrate.phases import Estimator, Schedule
 from equipoise.substrate.protocol import Status
 
@@ -50,6 +51,39 @@ def test_a_minibatch_gives_what_the_golden_model_gives(network, lanes, contexts,
     for name in ("free", "last"):
         np.testing.assert_array_equal(held[name], states[name][last:])
     np.testing.assert_array_equal(device.read().vector(), golden.read().vector())
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    network=networks(),
+    lanes=st.sampled_from([1, 3, 8]),
+    seed=st.integers(0, 2**32),
+    estimator=st.sampled_from([Estimator.SYMMETRIC, Estimator.ONE_SIDED]),
+    momentum=st.integers(0, 7),
+    decay=st.sampled_from([0.0, 0.01]),
+)
+def test_it_learns_as_the_golden_model_does(network, lanes, seed, estimator, momentum, decay):
+    parameters, _ = draw(network, 1, seed, 0.5)
+    schedule = Schedule(4, 3, 0.3, estimator, seed=seed)
+    rates = tuple(0.001 * (number + 1) for number in range(len(network.modules)))
+    rule = Rule(rates, 0.01, 0.02, 1e-2, momentum, decay)
+    geometry = Geometry(lanes, 2, neurons=64, rows=1024, groups=128, levels=4)
+    device, golden = GatewareDevice(Session(ModelTransport(model_device(geometry)))), Golden(lanes=lanes)
+    for substrate in (device, golden):
+        substrate.configure(network)
+        substrate.restore(Memory.of(network, parameters))
+    for count in (3, 5):
+        minibatch = draw(network, count, seed + count, 0.5)[1]
+        ran, expected = device.learn(minibatch, schedule, rule), golden.learn(minibatch, schedule, rule, outputs=False)
+        assert (ran.residual, ran.saturations, ran.clips) == (expected.residual, expected.saturations, expected.clips)
+        assert ran.outputs is not None and expected.outputs is None
+        held, right = device.memory(), golden.memory()
+        np.testing.assert_array_equal(held.fine, right.fine)
+        np.testing.assert_array_equal(held.momentum, right.momentum)
+        assert device.holds(right)
+    np.testing.assert_array_equal(device.read().vector(), golden.read().vector())
+    right.momentum[0] ^= 1
+    assert not device.holds(right)
 
 
 def test_a_run_without_a_network_is_given_up():
