@@ -1,10 +1,11 @@
 """What a calibration reaches: gradients against finite differences of the board's own loss, and predicted readings.
 
-    python benchmarks/calibration.py [--spice] [--seeds N] [--sizes 8x2,8x4,...] [--mismatch 0.02,0.03,0.05]
+    python benchmarks/calibration.py [--spice] [--seeds N] [--sizes 8x2,8x4,...] [--mismatch 0.02,0.03,0.05] [--error V]
+    python benchmarks/calibration.py --outside [--seeds N] [--error V]
 
 Prints tables in Markdown. Boards are virtual unless told otherwise; each seed is a board, its network and its samples.
-The output error is 50 mV: a target is that far from where the board settles. The gradients are averaged over
-four samples, and the board averages 256 readings.
+The output error is 50 mV unless told otherwise: a target is that far from where the board settles. The gradients are
+averaged over four samples, and the board averages 256 readings.
 """
 
 from __future__ import annotations
@@ -30,7 +31,6 @@ from equipoise.substrate.phases import Estimator, Minibatch, Schedule
 
 Array = NDArray[np.float64]
 
-ERROR = 0.05
 BATCH, AVERAGES, BETA = 4, 256, 0.25
 STEP = 1e-3
 """Of finite differences, in units of the parameters."""
@@ -98,7 +98,9 @@ def leaves(parameters: Parameters) -> list[Array]:
     return [*parameters.U, *parameters.V, *parameters.gain, parameters.bias]
 
 
-def gradient_cosine(board: AnalogBoard, correction: Correction, seed: int, truth: Truth, step: float = STEP) -> float:
+def gradient_cosine(
+    board: AnalogBoard, correction: Correction, seed: int, truth: Truth, error: float, step: float = STEP
+) -> float:
     """Cosine of the device's gradient to that of the board's own loss."""
     rng = np.random.default_rng([seed, 5])
     network = network_for(board.limits.neurons, board.limits.channels)
@@ -113,7 +115,7 @@ def gradient_cosine(board: AnalogBoard, correction: Correction, seed: int, truth
     for sample in range(BATCH):
         drive = layout.nudged(layout.drive(parameters, batch, sample, 1), 0.0, restart=True)
         settled = truth(board, correction.drive(drive))[network.slices["out"]]
-        target[sample] = settled + ERROR * rng.choice([-1, 1], network.outputs)
+        target[sample] = settled + error * rng.choice([-1, 1], network.outputs)
     batch = Minibatch(inputs, levels, target)
     own = own_gradient(board, correction, layout, parameters, batch, truth, step)
     device = AnalogDevice(board, correction, address="benchmark:", averages=AVERAGES)
@@ -129,7 +131,7 @@ def calibrated(board: AnalogBoard) -> Calibration:
         return calibrate(board, Settings(folder=Path(folder)))
 
 
-def reach(sizes: list[tuple[int, int]], mismatches: list[float], seeds: int, *, spice: bool) -> None:
+def reach(sizes: list[tuple[int, int]], mismatches: list[float], seeds: int, error: float, *, spice: bool) -> None:
     print("| board | mismatch | vectors | cosine before: mean | lowest | calibrated: mean | lowest | below before | "
           "prediction before (LSB rms) | after: mean | worst |")  # fmt: skip
     print("|---|---|---|---|---|---|---|---|---|---|---|")
@@ -140,8 +142,8 @@ def reach(sizes: list[tuple[int, int]], mismatches: list[float], seeds: int, *, 
                 with make(neurons, channels, mismatch, seed, spice=spice) as board:
                     done = calibrated(board)
                     truth, step = (spice_truth, 0.02) if spice else (virtual_truth, STEP)
-                    before.append(gradient_cosine(board, AsMade(board.limits.lsb), seed, truth, step))
-                    after.append(gradient_cosine(board, done.correction(), seed, truth, step))
+                    before.append(gradient_cosine(board, AsMade(board.limits.lsb), seed, truth, error, step))
+                    after.append(gradient_cosine(board, done.correction(), seed, truth, error, step))
                 found.append(done.record.verification["as_found_lsb"])
                 missed.append(done.record.verification["as_left_lsb"])
                 vectors = done.record.measured["vectors"] + done.record.measured["repeated"]
@@ -167,16 +169,23 @@ OUTSIDE = {
     "channel 3 stuck": Effects(stuck=3),
     "channel 3 saturates at 1 V": Effects(clipped=3),
     "3 % of readings are outliers": Effects(outliers=0.03),
+    "10 % of readings are outliers": Effects(outliers=0.1),
+    "20 % of readings are outliers": Effects(outliers=0.2),
     "3 % of answers are late": Effects(late=0.03),
+    "10 % of answers are late": Effects(late=0.1),
+    "noise of 3 mV a reading": Effects(noise=3e-3),
+    "noise of 30 mV a reading": Effects(noise=0.03),
     "drift of 1 mV/s": Effects(drift=1e-3),
     "drift of 20 mV/s": Effects(drift=0.02),
 }
 
 
-def outside(seeds: int) -> None:
+def outside(seeds: int, error: float) -> None:
     """Boards with effects that the model does not have."""
-    print("\n| effect | refused | cosine before: mean | calibrated: mean | below before | prediction (LSB rms) |")
-    print("|---|---|---|---|---|---|")
+    print(
+        "\n| effect | refused | cosine before: mean | calibrated: mean | lowest | below before | prediction (LSB rms) |"
+    )
+    print("|---|---|---|---|---|---|---|")
     for name, effects in OUTSIDE.items():
         refused, before, after, missed, said = 0, [], [], [], ""
         for seed in range(200, 200 + seeds):
@@ -186,15 +195,20 @@ def outside(seeds: int) -> None:
                 if done.record.failed:
                     refused, said = refused + 1, done.record.failed
                     continue
+                left = gradient_cosine(board, done.correction(), seed, virtual_truth, error)
+                before.append(gradient_cosine(board, AsMade(board.limits.lsb), seed, virtual_truth, error))
+                after.append(left)
                 missed.append(done.record.verification["as_left_lsb"])
-                before.append(gradient_cosine(board, AsMade(board.limits.lsb), seed, virtual_truth))
-                after.append(gradient_cosine(board, done.correction(), seed, virtual_truth))
-            except EquipoiseError as error:
-                refused, said = refused + 1, str(error)
+            except EquipoiseError as reason:
+                refused, said = refused + 1, str(reason)
         worse = sum(a < b for a, b in zip(after, before, strict=True))
-        numbers = f"{np.mean(before):.5f} | {np.mean(after):.5f} | {worse} of {len(after)} | {np.mean(missed):.2f}"
-        print(f"| {name} | {refused} of {seeds}{': ' if said else ''}{said} | "
-              f"{numbers if after else '| | |'} |", flush=True)  # fmt: skip
+        numbers = "| | | |"
+        if after:
+            numbers = (
+                f"{np.mean(before):.5f} | {np.mean(after):.5f} | {min(after):.5f} | {worse} of {len(after)} | "
+                f"{np.mean(missed):.2f}"
+            )
+        print(f"| {name} | {refused} of {seeds}{': ' if said else ''}{said} | {numbers} |", flush=True)
 
 
 def main() -> None:
@@ -204,12 +218,14 @@ def main() -> None:
     parser.add_argument("--sizes", default="8x2,8x4,8x8,16x4,32x2,32x8")
     parser.add_argument("--mismatch", default="0.02,0.03,0.05")
     parser.add_argument("--outside", action="store_true", help="effects outside the model instead")
+    parser.add_argument("--error", type=float, default=0.05, metavar="V", help="output error")
     given = parser.parse_args()
     if given.outside:
-        outside(given.seeds)
+        outside(given.seeds, given.error)
         return
     sizes = [tuple(map(int, size.split("x"))) for size in given.sizes.split(",")]
-    reach([(n, k) for n, k in sizes], [float(m) for m in given.mismatch.split(",")], given.seeds, spice=given.spice)
+    mismatches = [float(m) for m in given.mismatch.split(",")]
+    reach([(n, k) for n, k in sizes], mismatches, given.seeds, given.error, spice=given.spice)
 
 
 if __name__ == "__main__":

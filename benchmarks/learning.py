@@ -10,8 +10,8 @@ process and of the simulator: other work on the machine would count else. ADDRES
 fault+golden:, the golden model behind the link of the gateware. STEPS should be a multiple of the recipe's checkpoint
 period, of which the device mode's is four times as long.
 
-``error`` trains to the end, both ways, and prints the denoising errors. ``settings`` trains STEPS steps by the host, and
-by the device with each of the settings given.
+``error`` trains to the end, both ways, and prints the denoising errors. ``settings`` trains STEPS steps by the host,
+and by the device with each of the settings given.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
     python benchmarks/quality.py warm RUN ADDRESS        # what a warm start saves
     python benchmarks/quality.py samplers RUN ADDRESS    # samplers, at about as many denoiser calls
     python benchmarks/quality.py labels RUN ADDRESS      # guidance, on a run trained with labels
+    python benchmarks/quality.py beyond RUN ADDRESS      # guidance beyond the linear filter
     python benchmarks/quality.py import FILE.npz         # writes the MLP that is imported there
 
 Prints tables in Markdown.
@@ -22,6 +23,7 @@ from equipoise.host.checkpoint import load_checkpoint
 from equipoise.host.config import TrainConfig
 from equipoise.host.data import load_data
 from equipoise.host.devices import open_device
+from equipoise.host.guidance import Beyond
 from equipoise.host.quality.classifier import Classifier
 from equipoise.host.quality.distances import distance, frechet, precision, recall, sliced_wasserstein
 from equipoise.host.recipes import recipe
@@ -100,16 +102,46 @@ def labels(path: str, address: str) -> None:
         classifier = Classifier(data)
         told = np.arange(500) % config.classes
         seen = classifier.features(data.test)
-        print("| guidance | accuracy | precision | recall | Fréchet |\n|---|---|---|---|---|")
-        for guidance in (0.0, 1.0, 1.5, 2.0, 3.0):
+        print("| guidance | accuracy | recognised | precision | recall | Fréchet |\n|---|---|---|---|---|---|")
+        for guidance in (0.0, 1.0, 1.25, 1.5, 2.0):
             drawn = sample(device, config, len(told), data.train.shape[1], labels=told, guidance=guidance)
             row = (
                 classifier.accuracy(drawn, told),
+                classifier.recognised(drawn),
                 precision(drawn, data.test),
                 recall(drawn, data.test),
                 distance(frechet, classifier.features(drawn), seen),
             )
             print(f"| {guidance:g} | {' | '.join(map(show, row))} |", flush=True)
+
+
+def beyond(path: str, address: str) -> None:
+    """How guidance beyond the linear filter trades variety for samples that are recognised."""
+    with open_device(address) as device:
+        config = loaded(path, device)
+        data = load_data(config.data)
+        classifier = Classifier(data)
+        told = np.arange(1000) % config.classes if config.classes else None
+        seen = classifier.features(data.test)
+        print("| sampler, levels | beyond | recognised | precision | recall | Fréchet | sliced Wasserstein |")
+        print("|---|---|---|---|---|---|---|")
+        factors = (1.0, 1.25, 1.5, 1.75, 2.0, 2.5)
+        for sampler, steps, factor in (
+            *((Sampler.HEUN, 18, factor) for factor in factors),
+            *((Sampler.ANCESTRAL, 36, factor) for factor in (1.0, 1.5, 2.0)),
+        ):
+            drawn = sample(
+                device, config, 1000, data.train.shape[1], steps=steps, sampler=sampler, labels=told,
+                beyond=Beyond(data.train, factor),
+            )  # fmt: skip
+            row = (
+                classifier.recognised(drawn),
+                precision(drawn, data.test),
+                recall(drawn, data.test),
+                distance(frechet, classifier.features(drawn), seen),
+                distance(sliced_wasserstein, drawn, data.test),
+            )
+            print(f"| {sampler}, {steps} | {factor:g} | {' | '.join(map(show, row))} |", flush=True)
 
 
 def model(path: str) -> None:
@@ -153,7 +185,7 @@ def model(path: str) -> None:
 
 
 def main() -> None:
-    commands = {"warm": warm, "samplers": samplers, "labels": labels, "import": model}
+    commands = {"warm": warm, "samplers": samplers, "labels": labels, "beyond": beyond, "import": model}
     if len(sys.argv) < 3 or sys.argv[1] not in commands:
         sys.exit(f"{Path(__file__).name}: say one of {', '.join(commands)}, and what of; see its first lines")
     commands[sys.argv[1]](*sys.argv[2:])

@@ -9,12 +9,15 @@ from numpy.typing import NDArray
 
 from ..drivers.analog.board import Drive, Limits, Reading, Wiring
 from ..drivers.analog.correction import Correction
+from .doubt import Doubt
 from .model import Model
 
 __all__ = ["Calibrated"]
 
 Array = NDArray[np.float64]
 
+
+DOUBT_SEED = 0
 
 BALANCE = 20
 """Rounds in which scales of neurons and of channels are balanced; each halves what is left, or better."""
@@ -31,12 +34,16 @@ class Calibrated(Correction):
     What nudges differ in from neuron to neuron is put right by the target, for which the state at the end of the free
     phase is needed: it is taken from the last reading without a nudge. Before there is one, only the mean is corrected.
 
+    What is left of a difference between sense and push would make the nudge answer with the transposed slope of what a
+    gradient needs. As the model knows the slope, biases of the nudged phases make that good, by first order. Source:
+    Equilibrium Propagation for Non-Conservative Systems, arXiv:2602.03670.
+
     Parameters
     ----------
     limits
         Of the board.
-    model
-        What it is like.
+    model, uncertainty
+        What it is like, and one standard deviation of each value.
     noise
         Standard deviation (N,) of one reading, in volts.
     slow
@@ -45,9 +52,15 @@ class Calibrated(Correction):
         Identifies the record.
     """
 
-    def __init__(self, limits: Limits, model: Model, noise: Array, slow: Array, record: str) -> None:
+    def __init__(
+        self, limits: Limits, model: Model, uncertainty: Model, noise: Array, slow: Array, record: str
+    ) -> None:
         self._limits, self._model, self._noise, self._slow, self._record = limits, model, noise, slow, record
-        self._output = np.zeros(limits.neurons, dtype=bool)
+        self._doubt = Doubt(limits, model, uncertainty, DOUBT_SEED)
+        self._held = dict.fromkeys(("clamps", "targets", "biases", "nudges"), 0)
+        none = np.zeros(limits.neurons, dtype=bool)
+        off = np.zeros((limits.neurons, limits.channels))
+        self._told = Wiring(off, off, none, none)
         self._scale = np.zeros(limits.neurons)
         self._gains = model.drive_a, model.drive_b
         self._free: Array | None = None
@@ -58,9 +71,14 @@ class Calibrated(Correction):
         """Identifier of the record."""
         return self._record
 
+    @property
+    def held(self) -> dict[str, int]:
+        """Corrected values beyond the board's range, by kind."""
+        return dict(self._held)
+
     def wiring(self, wanted: Wiring) -> Wiring:
         """Weights divided by how they sense and push."""
-        self._output, self._free = wanted.output, None
+        self._free = None
         model, free = self._model, ~wanted.clamped[:, None]
         scale = self._scale = self._balance(wanted)
         sides = []
@@ -75,29 +93,34 @@ class Calibrated(Correction):
             sides.append((weights / np.exp(factor), _mean(sense - factor, used), pushes))
         (a, senses_a, pushes_a), (b, senses_b, pushes_b) = sides
         self._gains = model.drive_a + pushes_a + senses_b, model.drive_b + pushes_b + senses_a
-        return replace(wanted, a=a, b=b)
+        self._told = replace(wanted, a=a, b=b)
+        return self._told
 
     def drive(self, wanted: Drive) -> Drive:
-        """Gains equal in both directions, biases and targets as wanted, nudges of one strength for both signs."""
-        model, most = self._model, self._limits.volts
+        """Gains equal in both directions, biases and targets as wanted, nudges of one strength for both signs.
+
+        What the board cannot be told is held at the end of its range, and counted.
+        """
+        model, limits, output = self._model, self._limits, self._told.output
         if wanted.restart:
             self._free = None
         factors = np.exp((model.nudge_up if wanted.nudge > 0 else model.nudge_down) - self._scale)
-        mean = float(factors[self._output].mean()) if self._output.any() else 1.0
-        # The nudge may not exceed what the board can be told; what is missing is made up for by the target.
-        nudge = float(np.clip(wanted.nudge / mean, -self._limits.nudge, self._limits.nudge))
-        target = wanted.target
+        mean = float(factors[output].mean()) if output.any() else 1.0
+        nudge = float(self._hold("nudges", np.array([wanted.nudge / mean]), limits.nudge, np.array([True]))[0])
+        target, bias, told = wanted.target, wanted.bias, self._gained(wanted)
         if self._free is not None and nudge:
+            # What is missing of a nudge that was held is made up for here.
             target = self._free + (target - self._free) * (wanted.nudge / (nudge * factors))
-        bias = wanted.bias / np.exp(model.bias_gain - self._scale)
+            bias = bias + self._transposing(wanted, told, self._free)
+        bias = bias / np.exp(model.bias_gain - self._scale)
+        target = (target - model.target_offset) / np.exp(model.target_gain)
+        clamp = (wanted.clamp - model.clamp_offset) / np.exp(model.clamp_gain)
         told = replace(
-            wanted,
-            bias=np.clip(bias, -self._limits.bias, self._limits.bias),
-            drive_a=wanted.drive_a / np.exp(self._gains[0]),
-            drive_b=wanted.drive_b / np.exp(self._gains[1]),
+            told,
+            bias=self._hold("biases", bias, limits.bias, ~self._told.clamped),
             nudge=nudge,
-            target=np.clip((target - model.target_offset) / np.exp(model.target_gain), -most, most),
-            clamp=np.clip((wanted.clamp - model.clamp_offset) / np.exp(model.clamp_gain), -most, most),
+            target=self._hold("targets", target, limits.volts, output & (nudge != 0)),
+            clamp=self._hold("clamps", clamp, limits.volts, self._told.clamped),
         )
         self._last = told
         return told
@@ -116,6 +139,38 @@ class Calibrated(Correction):
         rounding = self._limits.lsb / np.sqrt(12) / np.where(self._noise > 0.4 * self._limits.lsb, np.sqrt(averages), 1)
         gain = 1 + self._model.read_gain
         return np.asarray(np.sqrt(2 * (self._noise**2 / averages + rounding**2 + self._slow**2)) / gain)
+
+    def doubt(self, wanted: Drive, free: Array, moved: Array, *, both: bool) -> Array:
+        """Of what the fit is not sure of; see :class:`~.doubt.Doubt`."""
+        nudge = np.where(self._told.output, abs(wanted.nudge), 0.0)
+        told = self._gained(wanted)
+        return self._doubt.of_difference(self._told, told, nudge, wanted.target, self._scale, free, moved, both=both)
+
+    def _gained(self, wanted: Drive) -> Drive:
+        """``wanted`` without its nudge, with the gains that the board is told."""
+        gains = {
+            name: getattr(wanted, name) / np.exp(gain)
+            for name, gain in zip(("drive_a", "drive_b"), self._gains, strict=True)
+        }
+        return replace(wanted, nudge=0.0, **gains)
+
+    def _transposing(self, wanted: Drive, told: Drive, states: Array) -> Array:
+        """Forces (N,) beside a nudge ``f`` for which the states answer with ``-K^-T f`` in place of ``-K^-1 f``.
+
+        ``K`` is the slope of the forces on free neurons at ``states``, in the scale of the wanted ones.
+        """
+        free = ~self._told.clamped
+        slope = self._model.slope(self._limits, self._told, told, states) / np.exp(self._scale)[:, None]
+        slope = slope[np.ix_(free, free)]
+        nudge = (wanted.nudge * self._told.output * (wanted.target - states))[free]
+        beside = np.zeros(self._limits.neurons)
+        beside[free] = slope @ np.linalg.solve(slope.T, nudge) - nudge
+        return beside
+
+    def _hold(self, kind: str, values: Array, most: float, where: NDArray[np.bool_]) -> Array:
+        """``values`` held within the board's range; those beyond are counted ``where`` they matter."""
+        self._held[kind] += int(((np.abs(values) > most) & where).sum())
+        return np.clip(values, -most, most)
 
     def _balance(self, wanted: Wiring) -> Array:
         """Logarithm (N,) of a factor on all forces of each neuron, for which push and sense of its weights agree best.

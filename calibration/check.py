@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from datetime import UTC, datetime
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ..drivers.analog.board import AnalogBoard
+from ..drivers.analog.standard import Check, Standard
+from .history import History
 from .plan import BLOCKS, make_plan
 from .record import Record
 
-__all__ = ["Check", "check_standard"]
+__all__ = ["RecordStandard", "check_standard"]
 
 ALLOWED = 4.0
 """Steps of the readout that a reading may differ from what the record predicts."""
@@ -23,12 +24,25 @@ VECTORS = (("references", 3), ("held-out", 2))
 """How many vectors of which stage are read again."""
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
-    """What a check found: the largest miss (N,) of each channel in steps, and why the record must not be used."""
+class RecordStandard(Standard):
+    """A board held against one record; every check is kept beside it.
 
-    missed: NDArray[np.float64]
-    reason: str
+    Parameters
+    ----------
+    board, record, history
+        The board, its record, and where that is kept.
+    strict
+        Whether a board that has drifted is refused.
+    """
+
+    def __init__(self, board: AnalogBoard, record: Record, history: History, *, strict: bool) -> None:
+        self._board, self._record, self._history, self.strict = board, record, history, strict
+
+    def check(self) -> Check:
+        """Check the board, and add what was found to the history."""
+        found = check_standard(self._board, self._record)
+        self._history.add_check(self._record, found, datetime.now(UTC))
+        return found
 
 
 def check_standard(board: AnalogBoard, record: Record) -> Check:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from platformdirs import user_data_path
 
 from ..drivers.analog.board import AnalogBoard, BoardIdentity
+from ..drivers.analog.standard import Check
 from ..substrate.errors import CalibrationError
 from ..substrate.files import write_atomically
 from .record import Record, State, board_uid
@@ -28,7 +31,10 @@ def default_folder() -> Path:
 
 
 class History:
-    """Records in ``folder``: a folder for each board, in it a JSON file and its arrays for each record."""
+    """Records in ``folder``: a folder for each board, in it a JSON file and its arrays for each record.
+
+    Checks of a record are beside it, one JSON object a line; they are only ever added, too.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -61,8 +67,7 @@ class History:
         CalibrationError
             If it cannot be written, or is there already.
         """
-        folder = self.board_folder(BoardIdentity(**record.device))
-        path = folder / f"{record.created[:19].replace(':', '')}-{record.id}.json"
+        path = self._path(record)
         if path.exists():
             raise CalibrationError(f"Record '{path}' is there already: records are never replaced")
         try:
@@ -71,6 +76,45 @@ class History:
         except OSError as error:
             raise CalibrationError(f"Record '{path}' cannot be written ({error.strerror}): free space there") from None
         return path
+
+    def add_check(self, record: Record, check: Check, now: datetime) -> None:
+        """Add what a check of ``record`` found.
+
+        Raises
+        ------
+        CalibrationError
+            If it cannot be written.
+        """
+        path = self._path(record).with_suffix(".checks.jsonl")
+        found = {"at": now.isoformat(), "missed_lsb": check.missed.tolist(), "reason": check.reason}
+        try:
+            with path.open("ab", buffering=0) as file:
+                file.write((json.dumps(found) + "\n").encode())
+        except OSError as error:
+            raise CalibrationError(
+                f"Check '{path}' cannot be written ({error.strerror}): make its folder writable"
+            ) from None
+
+    def checks(self, record: Record) -> list[dict[str, Any]]:
+        """All checks of ``record``, oldest first; a last line cut short by a crash is not one.
+
+        Raises
+        ------
+        CalibrationError
+            If they cannot be read.
+        """
+        path = self._path(record).with_suffix(".checks.jsonl")
+        try:
+            return [json.loads(line) for line in path.read_text().split("\n")[:-1]]
+        except FileNotFoundError:
+            return []
+        except (OSError, ValueError) as error:
+            raise CalibrationError(f"Checks '{path}' cannot be read ({error}): move the file away") from None
+
+    def state(self, record: Record, now: datetime) -> State:
+        """Whether ``record`` may be used now; ``drifted`` if its last check says so."""
+        state, checks = record.state(now), self.checks(record)
+        return State.DRIFTED if state.usable and checks and checks[-1]["reason"] else state
 
     def paths(self) -> list[Path]:
         """Files of all records, oldest first within a board."""
@@ -123,3 +167,8 @@ class History:
                 "same with the option calibration=any of its address"
             )
         return record
+
+    def _path(self, record: Record) -> Path:
+        """File of a record."""
+        folder = self.board_folder(BoardIdentity(**record.device))
+        return folder / f"{record.created[:19].replace(':', '')}-{record.id}.json"

@@ -41,6 +41,7 @@ class State(Enum):
     VALID = "valid"
     EXPIRING = "expiring"
     EXPIRED = "expired"
+    DRIFTED = "drifted"
     FAILED = "failed"
     FOREIGN = "foreign device"
 
@@ -151,7 +152,7 @@ class Record:
 
     def board_model(self) -> Model:
         """The model with this record's values."""
-        return Model(*(np.array(self.values[item.name]["value"], dtype=float) for item in fields(Model)))
+        return self._model("value")
 
     def board_limits(self) -> Limits:
         """Limits of the board, as they were."""
@@ -160,7 +161,7 @@ class Record:
     def correction(self) -> Calibrated:
         """The correction that this record makes."""
         white, slow = np.array(self.noise["white"]), np.array(self.noise["slow"])
-        return Calibrated(self.board_limits(), self.board_model(), white, slow, self.id)
+        return Calibrated(self.board_limits(), self._model("value"), self._model("uncertainty"), white, slow, self.id)
 
     def to_json(self) -> bytes:
         """The content with its identifier, as a file holds it."""
@@ -189,6 +190,9 @@ class Record:
         if record.id != said:
             raise CalibrationError(f"Record '{source}' was altered: its content has id {record.id}, it says {said}")
         return record
+
+    def _model(self, part: str) -> Model:
+        return Model(*(np.array(self.values[item.name][part], dtype=float) for item in fields(Model)))
 
     def _canonical(self) -> bytes:
         return json.dumps(asdict(self), sort_keys=True, separators=(",", ":"), allow_nan=False).encode()

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from itertools import islice
+from itertools import count, islice, takewhile
 from typing import Any
 
 import numpy as np
@@ -22,13 +22,14 @@ from ..substrate.codes import (
     encode_schedule,
 )
 from ..substrate.errors import CapabilityError, DeviceError, ForgottenError, LinkError
-from ..substrate.formats import BATCH_LIMIT, Formats
+from ..substrate.formats import BATCH_LIMIT
 from ..substrate.interface import Identity, Substrate
 from ..substrate.learning import GUARD_BITS, Learnt, Memory, Rule, encode_rule, shaped
 from ..substrate.network import Network
 from ..substrate.parameters import Parameters
 from ..substrate.phases import Estimator, Minibatch, Result, Saturations, Schedule
 from ..substrate.protocol import REGISTERS, SPACES, UPDATE_COUNTERS, Feature, Status
+from ..substrate.reverse import Draws, Program, encode_program
 from .layout import Area, Layout, spans
 from .learning import COUNTERS, SETTINGS, clips_of, join_memory, rule_words, split_memory
 from .memory_guard import MemoryGuard
@@ -83,6 +84,7 @@ class GatewareDevice(Substrate):
         self._parameters: dict[Area, NDArray[np.int64]] = {}
         self._loaded = self._learning = False
         self._updates: int | None = None
+        self._schedule: dict[Area, NDArray[np.int64]] = {}
         self._registers: dict[str, int] = {}
         self._guard = MemoryGuard(self._geometry) if Feature.GUARD in session.hello.features else None
         self._waiting: list[Request] = []
@@ -110,6 +112,7 @@ class GatewareDevice(Substrate):
             batch_limit=self._layout.batch_limit if self._layout else BATCH_LIMIT,
             thermal=Feature.THERMAL in hello.features,
             learns=Feature.LEARN in hello.features,
+            generates=Feature.SAMPLE in hello.features,
             details={
                 "geometry": dict(hello.geometry.words()),
                 "formats": {name: str(fixed) for name, fixed in hello.formats.pairs()},
@@ -211,35 +214,15 @@ class GatewareDevice(Substrate):
         nudged = schedule.estimator is not Estimator.FREE
         outputs = Area("outputs", 0, batch * network.outputs)
         contrasts = layout.contrast_areas(np.unique(minibatch.levels).tolist()) if nudged else []
-        for _ in range(_REPEATS):
-            words, seconds, damaged = self._run_once(registers, samples, [_RUN_COUNTERS, outputs, *contrasts], allowed)
-            counters = dict(zip(list(_ROWS)[_RUN_COUNTERS.row :], words[_RUN_COUNTERS].tolist(), strict=False))
-            self._check("runs since its reset", counters["runs"], self._runs)
-            if not damaged:
-                break
-            # A run depends on nothing else, so what came of a flipped bit is dropped, and the run made again.
-            self._counted["memory_faults"] += len(damaged)
-            self._write_anew()
-        else:
-            self._forget()
-            raise DeviceError(
-                f"{self._session.address} does not keep what is written to {_places(damaged)}, {_REPEATS} times in a "
-                "row: find the fault with equipoise selftest"
-            )
-        if nudged:
-            self._learning = False
-        self._finish(counters, schedule, batch, seconds)
-        sums = layout.unpack({area: words[area] for area in contrasts})
-        return Result(
-            outputs=self._formats.state.decode(words[outputs]).reshape(batch, network.outputs),
-            contrast=decode_contrast(network, sums, codes, batch, self._formats) if nudged else None,
-            residual=_residual(network, counters, batch, self._formats),
-            saturations=Saturations(*(counters[name] for name in _SATURATIONS)),
-            cycles=counters["cycles"],
-            relax_cycles=counters["relax_cycles"],
-            relax_steps=counters["relax_steps"],
-            seconds=seconds,
+        words, seconds, counters = self._run(registers, samples, [outputs, *contrasts], allowed)
+        result = self._result(
+            words[outputs].reshape(batch, network.outputs), counters, seconds, batch=batch, steps=_steps_of(schedule)
         )
+        if not nudged:
+            return result
+        self._learning = False
+        sums = layout.unpack({area: words[area] for area in contrasts})
+        return replace(result, contrast=decode_contrast(network, sums, codes, batch, self._formats))
 
     def learn(self, minibatch: Minibatch, schedule: Schedule, rule: Rule, *, outputs: bool = True) -> Learnt:
         """Run a minibatch, and have the device change its parameters: one round trip, without contrasts.
@@ -287,15 +270,17 @@ class GatewareDevice(Substrate):
             self._counted["memory_faults"] += len(damaged)
             self._forget()
             raise ForgottenError(f"{self._session.address} did not keep what was written to {_places(damaged)}")
-        self._finish(counters, schedule, batch, seconds)
+        self._last_group = (batch - 1) % self._geometry.contexts + 1
+        read = words[area].reshape(batch, network.outputs) if outputs else np.zeros((0, network.outputs))
+        result = self._result(read, counters, seconds, batch=batch, steps=_steps_of(schedule))
         return Learnt(
-            self._formats.state.decode(words[area]).reshape(batch, network.outputs) if outputs else None,
-            _residual(network, counters, batch, self._formats),
-            Saturations(*(counters[name] for name in _SATURATIONS)),
+            result.outputs if outputs else None,
+            result.residual,
+            result.saturations,
             clips_of(updates),
-            cycles=counters["cycles"],
-            relax_cycles=counters["relax_cycles"],
-            relax_steps=counters["relax_steps"],
+            cycles=result.cycles,
+            relax_cycles=result.relax_cycles,
+            relax_steps=result.relax_steps,
             seconds=seconds,
         )
 
@@ -357,14 +342,94 @@ class GatewareDevice(Substrate):
         registers["limit"] = min(allowed, 2**32 - 1)
         return codes, layout.samples(minibatch.levels, clamped, target), registers, allowed
 
-    def _finish(self, counters: dict[str, int], schedule: Schedule, batch: int, seconds: dict[str, float]) -> None:
-        """Check and note what a run counted."""
-        contexts = self._geometry.contexts
-        self._last_group = (batch - 1) % contexts + 1
-        self._check("relaxation steps", counters["relax_steps"], _steps_of(schedule) * -(-batch // contexts))
+    def _result(
+        self, outputs: NDArray[Any], counters: dict[str, int], seconds: dict[str, float], *,
+        batch: int, steps: int, phases: int = 1,
+    ) -> Result:  # fmt: skip
+        """What a run of ``steps`` relaxation steps a sample, in so many free phases, left in outputs and counters."""
+        layout, _ = self._configured()
+        self._check("relaxation steps", counters["relax_steps"], steps * -(-batch // self._geometry.contexts))
         self._note_pace(counters["cycles"], seconds["device"])
         for name in _SATURATIONS:
             self._counted[name] += counters[name]
+        total = counters["residual_low"] + (counters["residual_high"] << 32)
+        return Result(
+            outputs=self._formats.state.decode(outputs),
+            contrast=None,
+            residual=decode_residual(layout.network, total, batch * phases, self._formats),
+            saturations=Saturations(*(counters[name] for name in _SATURATIONS)),
+            cycles=counters["cycles"],
+            relax_cycles=counters["relax_cycles"],
+            relax_steps=counters["relax_steps"],
+            seconds=seconds,
+        )
+
+    def generate(self, program: Program, draws: Draws) -> Result:
+        """Run a reverse process on the device, and read the samples: one round trip.
+
+        Its table is written once, the clamped states of other modules with each call. Noise is the device's own.
+
+        Raises
+        ------
+        CapabilityError
+            If the device cannot, if there are more samples than ``identity.batch_limit``, or the program does not fit.
+        DataError
+            If the program does not fit the network, or a value is out of range.
+        """
+        layout, _ = self._written()
+        network, batch, address = layout.network, len(draws), self._session.address
+        if Feature.SAMPLE not in self._session.hello.features:
+            return super().generate(program, draws)
+        codes, clamped = encode_program(network, program, draws, self._formats)
+        if batch > layout.batch_limit:
+            raise CapabilityError(f"{address} must be asked for at most {layout.batch_limit} samples, not {batch}")
+        phases, table = len(program.levels), Area("schedule", 0, len(codes.table))
+        outputs = Area("outputs", 0, batch * network.outputs)
+        allowed = _PATIENT * layout.reverse_cycles(batch, phases, program.free_steps)
+        if allowed >= 2**32:
+            raise CapabilityError(
+                f"{batch} samples in one run would take {address} {allowed // _PATIENT:,} cycles, more than it counts: "
+                "ask for fewer at once, fewer steps, or fewer free_steps"
+            )
+        registers = {
+            **self._run_registers(codes.phases, program.schedule(draws.seed), batch, clamped.shape[1]),
+            "limit": allowed,
+            "sampled": codes.module,
+            "schedule_rows": table.count,
+            "first_sample": draws.first,
+            "warm": int(program.warm),
+        }
+        held = self._schedule.get(table)
+        if held is None or (held != codes.words).any():
+            self._waiting += self._write(table.space, table.row, codes.words)
+            self._schedule = {table: codes.words}
+        words, seconds, counters = self._run(registers, clamped.reshape(-1), [outputs], allowed)
+        return self._result(
+            words[outputs].reshape(batch, network.outputs), counters, seconds,
+            batch=batch, steps=phases * program.free_steps, phases=phases,
+        )  # fmt: skip
+
+    def _run(
+        self, registers: dict[str, int], samples: NDArray[Any], wanted: Sequence[Area], allowed: int
+    ) -> tuple[dict[Area, NDArray[Any]], dict[str, float], dict[str, int]]:
+        """One run that can be trusted: the words it left in ``wanted``, where its time went, and its counters."""
+        for _ in range(_REPEATS):
+            words, seconds, damaged = self._run_once(registers, samples, [_RUN_COUNTERS, *wanted], allowed)
+            counters = dict(zip(list(_ROWS)[_RUN_COUNTERS.row :], words[_RUN_COUNTERS].tolist(), strict=False))
+            self._check("runs since its reset", counters["runs"], self._runs)
+            if not damaged:
+                break
+            # A run depends on nothing else, so what came of a flipped bit is dropped, and the run made again.
+            self._counted["memory_faults"] += len(damaged)
+            self._write_anew()
+        else:
+            self._forget()
+            raise DeviceError(
+                f"{self._session.address} does not keep what is written to {_places(damaged)}, {_REPEATS} times in a "
+                "row: find the fault with equipoise selftest"
+            )
+        self._last_group = (registers["batch"] - 1) % self._geometry.contexts + 1
+        return words, seconds, counters
 
     def _run_once(
         self, registers: dict[str, int], samples: NDArray[Any], wanted: Sequence[Area], allowed: int,
@@ -377,8 +442,9 @@ class GatewareDevice(Substrate):
         """
         if self._runs is None:
             self._runs = self._device_counters()["runs"]
-        before = [*self._changed_registers(registers), *self._write("samples", 0, samples)]
-        before += [part for space, words in (rule or {}).items() for part in self._write(space, 0, words)]
+        loads = self._write("samples", 0, samples) if len(samples) else []
+        loads += [part for space, words in (rule or {}).items() for part in self._write(space, 0, words)]
+        before = [*self._changed_registers(registers), *loads]
         reads = self._reads(wanted)
         held = self._held(registers, samples) if self._guard else {}
         if rule is not None:
@@ -386,9 +452,10 @@ class GatewareDevice(Substrate):
         checks = self._guard.requests(held, self._pace) if self._guard else []
         started = time.monotonic()
         answers = self._burst([*before, run_request(allowed / self._pace), *_flat(reads), *checks])
-        link = time.monotonic() - started
+        ended = time.monotonic()
+        link = ended - started
         run = len(before)
-        device = answers[run].at - answers[run - 1].at
+        device = answers[run].at - (answers[run - 1].at if run else started)
         self._registers |= registers
         self._runs = (self._runs + 1) % 2**32
         damaged = self._guard.damaged(held, answers[len(answers) - len(checks) :]) if self._guard else []
@@ -403,16 +470,17 @@ class GatewareDevice(Substrate):
 
     def _held(self, registers: dict[str, int], samples: NDArray[Any]) -> dict[Area, NDArray[Any]]:
         """All that a run depends on."""
-        (configured,) = (words for area, words in self._tables.items() if area.space == "registers")
-        rows = np.concatenate([configured, np.array(list(registers.values()), np.uint32)])
-        tables = {area: words for area, words in self._tables.items() if area.space != "registers"}
-        own = {Area("registers", 0, len(rows)): rows, Area("samples", 0, len(samples)): samples}
-        return tables | own | self._parameters
+        held = self._tables | self._schedule | self._parameters
+        for row, values in _neighbours(registers):
+            held[Area("registers", row, len(values))] = np.array(values, np.uint32)
+        if len(samples):
+            held[Area("samples", 0, len(samples))] = samples
+        return held
 
     def _write_anew(self) -> None:
         """Write all again, with the next run."""
         self._registers = {}
-        held = self._tables | self._parameters
+        held = self._tables | self._schedule | self._parameters
         self._waiting = [part for area, words in held.items() for part in self._write(area.space, area.row, words)]
 
     def states(self) -> dict[str, NDArray[np.float64]]:
@@ -476,13 +544,15 @@ class GatewareDevice(Substrate):
         }
 
     def _changed_registers(self, registers: dict[str, int]) -> list[Request]:
-        """One write, from the first register that changed to the last; none if the device holds them all."""
-        names = list(registers)
-        changed = [place for place, name in enumerate(names) if registers[name] != self._registers.get(name)]
-        if not changed:
-            return []
-        span = names[changed[0] : changed[-1] + 1]
-        return self._write("registers", _ROWS[span[0]], np.array([registers[name] for name in span]))
+        """Of neighbours, one write from the first that changed to the last; none if the device holds them all."""
+        requests = []
+        for row, values in _neighbours(registers):
+            names = list(_ROWS)[row : row + len(values)]
+            changed = [place for place, name in enumerate(names) if values[place] != self._registers.get(name)]
+            if changed:
+                span = np.array(values[changed[0] : changed[-1] + 1])
+                requests += self._write("registers", row + changed[0], span)
+        return requests
 
     def _check(self, what: str, counted: int, asked: int | None) -> None:
         """Raise if the device did not do a run, once, and all of it."""
@@ -536,9 +606,17 @@ class GatewareDevice(Substrate):
         """Take nothing for granted that the device may hold, but the tables."""
         self._parameters = {}
         self._loaded = self._learning = False
+        self._schedule = {}
         self._registers = {}
         self._waiting = []
         self._last_group = 0
+
+
+def _neighbours(registers: dict[str, int]) -> Iterator[tuple[int, list[int]]]:
+    """First row and values of registers that lie side by side."""
+    rows = {_ROWS[name]: value for name, value in registers.items()}
+    for first in sorted(row for row in rows if row - 1 not in rows):
+        yield first, [rows[row] for row in takewhile(rows.__contains__, count(first))]
 
 
 def _flat(reads: dict[Area, list[Request]]) -> list[Request]:
@@ -547,10 +625,6 @@ def _flat(reads: dict[Area, list[Request]]) -> list[Request]:
 
 def _places(areas: Sequence[Area]) -> str:
     return ", ".join(f"{area.space} (rows {area.row} to {area.row + area.count - 1})" for area in areas)
-
-
-def _residual(network: Network, counters: dict[str, int], batch: int, formats: Formats) -> float:
-    return decode_residual(network, counters["residual_low"] + (counters["residual_high"] << 32), batch, formats)
 
 
 def _steps_of(schedule: Schedule) -> int:

@@ -222,12 +222,25 @@ class Layout:
             Relaxation steps of a sample, all phases together.
         """
         network, contexts = self.network, self.geometry.contexts
-        walk = 64 + len(network.modules) + len(self.ends)  # entries passed over, and pipelines that drain
-        step = 2 * self.rows + network.neurons + 3 * walk
-        load = contexts * (self.groups + 2 * network.neurons + self.record(nudged=True) + 5 * walk) + self.rows
+        walk, step, load = self._cycles()
         contrast = 2 * (2 * self.rows + contexts * (self.groups + network.neurons) + 5 * walk)
         clear = network.levels * (max(self.groups, network.neurons) + walk)
         return clear + -(-batch // contexts) * (load + steps * step + contrast)
+
+    def reverse_cycles(self, batch: int, phases: int, free_steps: int) -> int:
+        """The same of a reverse process of so many free phases."""
+        walk, step, load = self._cycles()
+        contexts = self.geometry.contexts
+        update = 64 + contexts * 8 * (self.network.inputs + walk)  # 8 cycles a step of the walk
+        return -(-batch // contexts) * (update + phases * (update + load + free_steps * step))
+
+    def _cycles(self) -> tuple[int, int, int]:
+        """Cycles of a walk beside its beats; of a relaxation step; of loading all contexts, with their clamped ends."""
+        network, contexts = self.network, self.geometry.contexts
+        walk = 64 + len(network.modules) + len(self.ends)  # entries passed over, and pipelines that drain
+        step = 2 * self.rows + network.neurons + 3 * walk
+        load = contexts * (self.groups + 2 * network.neurons + self.record(nudged=True) + 5 * walk) + self.rows
+        return walk, step, load
 
     def _gains(self, space: str, level: int) -> Area:
         return Area(space, level * self.geometry.groups, self.groups)

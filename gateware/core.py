@@ -20,6 +20,7 @@ from .learning import Updater
 from .neuron import NeuronUnit, force_bits, force_stage, neuron_pause, sum_radices
 from .passes import Beat, Phase
 from .registers import Registers
+from .reverse import NEW_STAGE, OLD_STAGE, ReverseUnit
 from .samples import SampleBuffer
 from .sequencer import DRAIN_BUS, Sequencer
 from .walker import Walker
@@ -74,12 +75,16 @@ class Core(wiring.Component):
         updater = self._updater(m, registers, sequencer, abandon) if self._learns else None
         self._reach(m, inner, sequencer, updater)
         beats = self._pipeline(m, walker, abandon)
-        level = self._sequence(m, registers, sequencer, walker, samples, beats[1])
+        reverse = None
+        if not geometry.compact:
+            m.submodules.reverse = reverse = ReverseUnit(formats)
+        level = self._sequence(m, registers, sequencer, walker, samples, reverse, beats[1])
         site_read, bias_read = self._tables(m, sequencer, level, beats)
         self._lanes(m, lanes, neurons, sequencer, level, beats)
         word = Signal(16)  # of beat 2
         bias = bias_read.data[-self._formats.site.width :]  # without guard bits
-        m.d.sync += word.eq(Mux(sequencer.doing.load_bias, bias, samples.word))
+        loaded = samples.word if reverse is None else Mux(sequencer.doing.update, reverse.value, samples.word)
+        m.d.sync += word.eq(Mux(sequencer.doing.load_bias, bias, loaded))
         for context, neuron in enumerate(neurons):
             self._neuron(m, neuron, context, registers, sequencer, beats)
             m.d.comb += [
@@ -88,11 +93,15 @@ class Core(wiring.Component):
                 neuron.quartic.eq(site_read.data[16:].as_signed()),
             ]
         state = self._chosen_state(m, neurons, sequencer)
-        m.d.sync += samples.put.eq(beats[2].valid & sequencer.doing.output)
+        m.d.sync += samples.put.eq(beats[2].valid & sequencer.doing.output & (beats[2].output | beats[2].sampled))
         m.d.comb += samples.output.eq(state)
+        if reverse is not None:
+            self._reverse(m, reverse, neurons, samples, sequencer, state, beats)
         bias_contrast = self._bias_contrast(m, state, sequencer, level, beats)
-        self._count(m, registers, sequencer, lanes, neurons)
-        self._answer(m, registers, walker, samples, updater, lanes, neurons, site_read, bias_read, bias_contrast)
+        self._count(m, registers, sequencer, lanes, neurons, reverse)
+        self._answer(
+            m, registers, walker, samples, reverse, updater, lanes, neurons, site_read, bias_read, bias_contrast
+        )
         return m
 
     def _updater(self, m: Module, registers, sequencer, abandon):
@@ -100,7 +109,7 @@ class Core(wiring.Component):
         m.submodules.updater = updater = ResetInserter(abandon)(Updater(self._geometry, self._formats))
         m.d.comb += [
             updater.start.eq(self.port.start),
-            updater.contrasts.eq(registers.mode != Mode.FREE),
+            updater.contrasts.eq((registers.mode == Mode.ONE_SIDED) | (registers.mode == Mode.SYMMETRIC)),
             updater.running.eq(sequencer.busy),
             updater.seed.eq(Cat(registers.seed_low, registers.seed_high)),
             updater.read_data.eq(self.port.read_data),
@@ -175,7 +184,7 @@ class Core(wiring.Component):
             beats.append(later)
         return beats
 
-    def _sequence(self, m, registers, sequencer, walker, samples, beat):
+    def _sequence(self, m, registers, sequencer, walker, samples, reverse, beat):
         """Connect sequencer, walker and sample buffer; returns the level that the pass works on."""
         doing, valid = sequencer.doing, walker.beat.valid
         for name in ("groups", "neurons", "levels", "batch", "mode", "free_steps", "nudged_steps"):
@@ -187,11 +196,20 @@ class Core(wiring.Component):
             walker.go.eq(sequencer.go),
             walker.command.eq(sequencer.command),
             walker.modules.eq(registers.modules),
+            walker.sampling.eq(0 if reverse is None else sequencer.sampling),
+            walker.sampled.eq(registers.sampled),
+            sequencer.rows.eq(registers.schedule_rows),
+            sequencer.warm.eq(registers.warm),
             sequencer.done.eq(walker.done),
             samples.record.eq(registers.record),
-            samples.take.eq(valid & loads),
+            samples.take.eq(valid & loads & ~walker.beat.sampled),
         ]
-        m.d.sync += [samples.first.eq(sequencer.first_sample), samples.next.eq(sequencer.next_sample)]
+        m.d.sync += [
+            samples.first.eq(sequencer.first_sample),
+            samples.next.eq(sequencer.next_sample),
+            samples.keep.eq(sequencer.keep_outputs),
+            samples.rewind.eq(sequencer.rewind_outputs),
+        ]
         # Registered: it changes between passes only.
         level = Signal(range(self._geometry.levels))
         choices = [Mux(doing.clear, sequencer.level, 0)]
@@ -199,6 +217,9 @@ class Core(wiring.Component):
             own = Signal.like(level, name=f"level_{context}")
             with m.If(beat.valid & doing.load_level & sequencer.context[context]):
                 m.d.sync += own.eq(samples.word)
+            if reverse is not None:
+                with m.If(doing.update):  # of the schedule's row; at the end of the pass it is there
+                    m.d.sync += own.eq(reverse.level)
             choices.append(Mux(sequencer.context[context] & ~doing.clear, own, 0))
         m.d.sync += level.eq(reduce(or_, choices))
         return level
@@ -298,7 +319,8 @@ class Core(wiring.Component):
             neuron.load_noise.eq(sequencer.load_noise),
             neuron.warm_noise.eq(sequencer.warm_noise),
             neuron.seed.eq(Cat(registers.seed_low, registers.seed_high)),
-            neuron.sample.eq(sequencer.sample + context),
+            neuron.sample.eq(sequencer.sample + context + Mux(sequencer.sampling, registers.first_sample, 0)),
+            neuron.row.eq(sequencer.row),
             neuron.port.space.eq(self._inner.space),
             neuron.port.row.eq(self._inner.row),
             neuron.port.busy.eq(self._inner.busy),
@@ -310,6 +332,35 @@ class Core(wiring.Component):
         choices = [Mux(sequencer.context[context], neuron.state, 0) for context, neuron in enumerate(neurons)]
         m.d.sync += state.eq(reduce(or_, choices))
         return state
+
+    def _reverse(self, m, reverse, neurons, samples, sequencer, state, beats) -> None:
+        """Feed the reverse unit from the context that a pass serves, and write back what it makes."""
+        updating = sequencer.doing.update
+        neuron = Signal.like(beats[0].neuron, name="updated")
+        earlier, xi = Signal.like(reverse.earlier, name="earlier"), Signal.like(reverse.xi, name="xi")
+        chosen = [sequencer.context[context].replicate(len(earlier)) for context in range(len(neurons))]
+        with m.If(beats[2].valid & updating):
+            m.d.sync += earlier.eq(reduce(or_, (own.earlier & mask for own, mask in zip(neurons, chosen, strict=True))))
+        with m.If(beats[OLD_STAGE - 1].valid & updating):
+            m.d.sync += neuron.eq(beats[OLD_STAGE - 1].neuron)
+        m.d.sync += xi.eq(reduce(or_, (own.xi & mask[: len(xi)] for own, mask in zip(neurons, chosen, strict=True))))
+        take, old, new = (beats[stage].valid & beats[stage].sampled & updating for stage in (1, OLD_STAGE, NEW_STAGE))
+        m.d.comb += [
+            reverse.row.eq(sequencer.row),
+            reverse.take.eq(take),
+            samples.retake.eq(take),
+            reverse.state.eq(state),
+            reverse.earlier.eq(earlier),
+            reverse.output.eq(samples.held),
+            reverse.xi.eq(xi),
+        ]
+        for context, own in enumerate(neurons):
+            m.d.comb += [
+                own.draw.eq(take & sequencer.context[context]),
+                own.keep_old.eq(old),
+                own.write_new.eq(new),
+                own.updated.eq(neuron),
+            ]
 
     def _bias_contrast(self, m, state, sequencer, level, beats):
         """Sums of states: read at stage 2, added to at stage 3, written at stage 4."""
@@ -339,7 +390,7 @@ class Core(wiring.Component):
                 ]
         return read.data
 
-    def _count(self, m, registers, sequencer, lanes, neurons) -> None:
+    def _count(self, m, registers, sequencer, lanes, neurons, reverse) -> None:
         """Counters of a run."""
 
         def changed(value, name: str):
@@ -377,7 +428,8 @@ class Core(wiring.Component):
         state_clips = total((neuron.state_clip for neuron in neurons), "state_clips")
         with m.If(self.port.start):
             m.d.sync += self.saturated.eq(0)
-        with m.Elif((clipped != 0) | (force_clips != 0) | (state_clips != 0)):
+        sampled_clip = 0 if reverse is None else reverse.clipped
+        with m.Elif((clipped != 0) | (force_clips != 0) | (state_clips != 0) | sampled_clip):
             m.d.sync += self.saturated.eq(1)
         size = Mux(free_end, size, 0)
         if self._geometry.compact:
@@ -403,7 +455,7 @@ class Core(wiring.Component):
             registers.residual_low.eq(residual[:32]),
             registers.residual_high.eq(residual[32:]),
             registers.bus_saturations.eq(count("bus_saturations", clipped)),
-            registers.state_saturations.eq(count("state_saturations", state_clips)),
+            registers.state_saturations.eq(count("state_saturations", state_clips + reverse.clipped)),
             registers.force_saturations.eq(count("force_saturations", force_clips)),
         ]
         m.d.comb += [getattr(registers, name).eq(getattr(self, name)) for name in _LINK_COUNTERS]
@@ -411,11 +463,11 @@ class Core(wiring.Component):
             m.d.sync += registers.runs.eq(registers.runs + 1)
 
     def _answer(
-        self, m, registers, walker, samples, updater, lanes, neurons, site_read, bias_read, bias_contrast
+        self, m, registers, walker, samples, reverse, updater, lanes, neurons, site_read, bias_read, bias_contrast
     ) -> None:
         """What the host reads, ``READ_LATENCY`` cycles on: one in each memory, one in its component, two here."""
         port = self._inner
-        for part in (registers, walker, samples, *([updater] if updater is not None else [])):
+        for part in (part for part in (registers, walker, samples, reverse, updater) if part is not None):
             m.d.comb += [
                 part.port.space.eq(port.space),
                 part.port.row.eq(port.row),
@@ -462,6 +514,8 @@ class Core(wiring.Component):
             **dict.fromkeys(("samples", "outputs"), samples.port.read_data),
             **dict.fromkeys(tables, table),
         }
+        if reverse is not None:
+            others["schedule"] = reverse.port.read_data
         if updater is not None:
             others |= dict.fromkeys(("rule", "rates", "updates"), updater.port.read_data)
         lane_words = of_word([lane.port.read_data for lane in lanes], "lane_words")

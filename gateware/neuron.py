@@ -6,7 +6,7 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from ..substrate.formats import Formats
-from ..substrate.geometry import Geometry
+from ..substrate.geometry import SCHEDULE_ROWS, Geometry
 from ..substrate.protocol import SPACES
 from .arithmetic import clip, round_shift, saturate
 from .hostport import SpacePort
@@ -84,8 +84,14 @@ class NeuronUnit(wiring.Component):
         Signed strength of the nudge: 0 in the free phase.
     dt_shift, amplitude
         Step and noise amplitude of the run.
-    load_noise, warm_noise, seed, sample
-        Start the noise stream of a sample and phase; mix it.
+    load_noise, warm_noise, seed, sample, row
+        Start the noise stream of a sample, phase and row of a reverse process; mix it.
+    draw, xi
+        Strobe: draw the noise of an update; its integer two cycles later.
+    keep_old, write_new, updated
+        Strobes: in an update, write ``word`` as the state of the row before, or as the state, of that neuron.
+    earlier
+        At beat 2, the state of the row before.
     state
         State of the neuron of beat 2.
     projected, contrasted
@@ -122,7 +128,14 @@ class NeuronUnit(wiring.Component):
                 "load_noise": In(1),
                 "warm_noise": In(1),
                 "seed": In(64),
-                "sample": In(9),
+                "sample": In(16),
+                "row": In(range(SCHEDULE_ROWS)),
+                "draw": In(1),
+                "xi": Out(signed(12)),
+                "keep_old": In(1),
+                "write_new": In(1),
+                "updated": In(range(geometry.neurons)),
+                "earlier": Out(signed(formats.state.width)),
                 "state": Out(signed(formats.state.width)),
                 "projected": Out(signed(formats.state.width)),
                 "contrasted": Out(signed(formats.state.width)),
@@ -169,8 +182,10 @@ class NeuronUnit(wiring.Component):
             noise.seed.eq(self.seed),
             noise.sample.eq(self.sample),
             noise.phase.eq(self.phase.as_value()),
+            noise.row.eq(self.row),
             noise.mix.eq(self.warm_noise),
-            noise.step.eq(drawn | self.warm_noise),
+            noise.step.eq(drawn | self.draw | self.warm_noise),
+            self.xi.eq(noise.xi),
         ]
         return noise.xi
 
@@ -191,13 +206,20 @@ class NeuronUnit(wiring.Component):
         done = beats[self._force + 3]
         moved_neuron = beats[0].neuron if self._paused else done.neuron
         move = doing.force & done.valid & done.last
-        writes = (loading & self.selected & beats[2].valid) | move
-        value = Mux(loading, self.word.as_signed() << formats.guard, moved)[:width]
+        writes = (loading & self.selected & beats[2].valid & ~beats[2].sampled) | move
+        value = Mux(loading | doing.update, self.word.as_signed() << formats.guard, moved)[:width]
+        neuron = Mux(loading, beats[2].neuron, Mux(doing.update, self.updated, moved_neuron))
         m.d.comb += [
-            write.addr.eq(Mux(loading, beats[2].neuron, moved_neuron)),
+            write.addr.eq(neuron),
             write.data.eq(Cat(value, value)),
-            write.en.eq(Cat(writes, writes & (loading | (self.phase == Phase.FREE)))),
+            write.en.eq(
+                Cat(
+                    writes | (self.selected & self.write_new),
+                    (writes & (loading | (self.phase == Phase.FREE))) | (self.selected & self.keep_old),
+                )
+            ),
         ]
+        m.d.sync += self.earlier.eq(free_state >> formats.guard)  # a sampled one has no guard bits
         return moved, state, free_state
 
     def _site(self, m: Module):

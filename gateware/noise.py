@@ -4,11 +4,13 @@ from amaranth.hdl import Cat, Const, Module, Mux, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from ..substrate.geometry import SCHEDULE_ROWS
+
 __all__ = ["NoiseGenerator"]
 
 
 class NoiseGenerator(wiring.Component):
-    """Approximately normal integers, a pure function of seed, sample and phase (``docs/arithmetic.md``, Noise).
+    """Approximately normal integers, a pure function of seed, sample, phase and row (``docs/arithmetic.md``, Noise).
 
     xoroshiro128+ of Blackman and Vigna (2018), with its parameters (24, 16, 37). The sum of the eight bytes
     of a word, less 1020, has variance 8 (256**2 - 1) / 12 and an excess kurtosis of -0.15.
@@ -16,7 +18,8 @@ class NoiseGenerator(wiring.Component):
     Attributes
     ----------
     load
-        Strobe: start the stream of ``seed``, ``sample`` and ``phase``. The 64 steps that mix it are up to the caller.
+        Strobe: start the stream of ``seed``, ``sample``, ``phase`` and ``row``. The 64 steps that mix it are up to the
+        caller.
     mix
         Whether a step mixes: the word goes into the state, which no linear relation between two streams survives.
     step
@@ -32,8 +35,9 @@ class NoiseGenerator(wiring.Component):
             {
                 "load": In(1),
                 "seed": In(64),
-                "sample": In(9),
+                "sample": In(16),
                 "phase": In(2),
+                "row": In(range(SCHEDULE_ROWS)),
                 "mix": In(1),
                 "step": In(1),
                 "word": Out(64),
@@ -48,7 +52,7 @@ class NoiseGenerator(wiring.Component):
         with m.If(self.load):
             m.d.sync += [
                 s0.eq(self.seed),
-                s1.eq(Const(0x9E3779B97F4A7C15, 64) ^ Cat(self.phase, Const(0, 6), self.sample)),
+                s1.eq(Const(0x9E3779B97F4A7C15, 64) ^ Cat(self.phase, Const(0, 6), self.sample, Const(0, 8), self.row)),
             ]
         with m.Elif(self.step):
             m.d.sync += [

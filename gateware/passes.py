@@ -4,7 +4,10 @@ from amaranth.lib import data, enum
 
 from ..substrate.geometry import Geometry
 
-__all__ = ["Bank", "Beat", "Doing", "Op", "Order", "Phase"]
+__all__ = ["UPDATE_CYCLES", "Bank", "Beat", "Doing", "Op", "Order", "Phase"]
+
+UPDATE_CYCLES = 8
+"""Cycles from one step of the walk to the next in an update: four products take one multiplier, one after the other."""
 
 
 class Op(enum.Enum, shape=4):
@@ -35,7 +38,10 @@ class Op(enum.Enum, shape=4):
     LOAD_TARGET = 12
     """Take targets from the sample buffer into one context."""
     OUTPUT = 13
-    """Copy the output module's states of one context to the output buffer."""
+    """Copy the output module's states of one context to the output buffer; after the last row of a reverse process,
+    the sampled module's."""
+    UPDATE = 14
+    """Take the sampled module's states of one context to the next noise level, one every ``UPDATE_CYCLES`` cycles."""
 
 
 Doing = data.StructLayout({op.name.lower(): 1 for op in Op})
@@ -69,11 +75,13 @@ class Bank(enum.Enum, shape=2):
 
 
 class Phase(enum.Enum, shape=2):
-    """Phase of a training step; its value selects the noise stream."""
+    """Phase of a training step, or of a reverse process; its value selects the noise stream."""
 
     FREE = 0
     POSITIVE = 1
     NEGATIVE = 2
+    UPDATE = 3
+    """Between two free phases of a reverse process."""
 
 
 class Beat(data.StructLayout):
@@ -89,6 +97,8 @@ class Beat(data.StructLayout):
         A neuron of a module without ends: it contributes no force, but must be moved.
     output
         Whether the neuron belongs to the output module.
+    sampled
+        Whether it belongs to the sampled module, in a reverse process.
     neuron, row, group, side
         Addresses: neuron (or plain index), weight row, channel group, side of the end.
     """
@@ -101,6 +111,7 @@ class Beat(data.StructLayout):
                 "last": 1,
                 "empty": 1,
                 "output": 1,
+                "sampled": 1,
                 "neuron": (geometry.neurons - 1).bit_length(),
                 "row": (geometry.rows - 1).bit_length(),
                 "group": (geometry.groups - 1).bit_length(),

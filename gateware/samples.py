@@ -30,6 +30,10 @@ class SampleBuffer(wiring.Component):
         Take a word of the sample; it is in ``word`` in the next cycle.
     put, output
         Append a word to the outputs.
+    keep, rewind
+        Strobes: what the outputs hold so far stays; go back to the end of what stays.
+    retake, held
+        Take the output there, and step past it; it is in ``held`` from the next cycle until the next is taken.
     port
         Host access.
     """
@@ -45,6 +49,10 @@ class SampleBuffer(wiring.Component):
                 "word": Out(16),
                 "put": In(1),
                 "output": In(16),
+                "keep": In(1),
+                "rewind": In(1),
+                "retake": In(1),
+                "held": Out(16),
                 "port": In(SpacePort()),
             }
         )
@@ -57,15 +65,19 @@ class SampleBuffer(wiring.Component):
         sample_read, sample_write = samples.read_port(), samples.write_port()
         output_read, output_write = outputs.read_port(), outputs.write_port()
 
-        base, position, filled = Signal(16), Signal(16), Signal(16)
+        base, position, filled, kept = Signal(16), Signal(16), Signal(16), Signal(16)
         with m.If(self.first):
-            m.d.sync += [base.eq(0), position.eq(0), filled.eq(0)]
+            m.d.sync += [base.eq(0), position.eq(0), filled.eq(0), kept.eq(0)]
         with m.Elif(self.next):
             m.d.sync += [base.eq(base + self.record), position.eq(base + self.record)]
         with m.Elif(self.take):
             m.d.sync += position.eq(position + 1)
-        with m.If(self.put):
+        with m.If(self.put | self.retake):
             m.d.sync += filled.eq(filled + 1)
+        with m.Elif(self.rewind):
+            m.d.sync += filled.eq(kept)
+        with m.If(self.keep):
+            m.d.sync += kept.eq(filled)
 
         # One address for both in a compact device, whose large memories have a single port.
         row = Signal.like(sample_read.addr)
@@ -77,8 +89,9 @@ class SampleBuffer(wiring.Component):
             sample_write.addr.eq(row if self._geometry.compact else port.row),
             sample_write.data.eq(port.write_data),
             sample_write.en.eq(port.write & (port.space == SPACES["samples"].code)),
-            output_read.addr.eq(port.row),
-            output_read.en.eq(~port.busy),
+            output_read.addr.eq(port.row if self._geometry.compact else Mux(port.busy, filled, port.row)),
+            output_read.en.eq(~port.busy | self.retake),
+            self.held.eq(output_read.data),
             output_write.addr.eq(filled),
             output_write.data.eq(self.output),
             output_write.en.eq(self.put),

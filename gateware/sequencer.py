@@ -1,14 +1,15 @@
 """Sequencer: takes a minibatch through loading, phases and contrasts, one pass after the other."""
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Const, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from ..substrate.geometry import Geometry
+from ..substrate.geometry import SCHEDULE_ROWS, Geometry
 from ..substrate.protocol import Mode
 from .lane import contrast_stage
 from .neuron import force_stage
-from .passes import Bank, Doing, Op, Order, Phase
+from .passes import UPDATE_CYCLES, Bank, Doing, Op, Order, Phase
+from .reverse import NEW_STAGE
 from .walker import WalkerCommand, order_bits
 
 __all__ = ["Sequencer"]
@@ -25,7 +26,8 @@ class Sequencer(wiring.Component):
     """Runs a minibatch, ``contexts`` samples at a time.
 
     For each group of samples: load; project and drive the clamped ends; then each phase, and its contrast. A step of a
-    phase is a project, a gain and a force pass.
+    phase is a project, a gain and a force pass. In a reverse process, for each of its rows: update the sampled module;
+    then all that comes before and in a free phase, but for the last row.
 
     Parameters
     ----------
@@ -36,8 +38,8 @@ class Sequencer(wiring.Component):
     ----------
     start, busy
         Start a run; high while one is under way.
-    groups, neurons, levels, batch, mode, free_steps, nudged_steps, noisy
-        Registers of the run; ``noisy`` is whether the noise amplitude is not 0.
+    groups, neurons, levels, batch, mode, free_steps, nudged_steps, noisy, rows, warm
+        Registers of the run; ``noisy`` is whether the noise amplitude is not 0, ``rows`` are those of the schedule.
     accumulates
         At ``start``: the contrast sums go on from what is held.
     go, command, done
@@ -50,8 +52,12 @@ class Sequencer(wiring.Component):
         Context that a pass serves which serves one at a time, one-hot; contexts that hold a sample.
     sample
         Number of the first context's sample in the minibatch.
+    sampling, row
+        Whether the run is a reverse process; row of the schedule, 0 if it is not.
     first_sample, next_sample
         Strobes: the sample buffer is to be read from the first sample, or the next.
+    keep_outputs, rewind_outputs
+        Strobes: the outputs of a group are there to stay; they are to be written or read from the first of the group.
     load_noise, warm_noise
         Start the noise streams; mix them.
     last_step
@@ -75,6 +81,8 @@ class Sequencer(wiring.Component):
                 "nudged_steps": In(16),
                 "noisy": In(1),
                 "accumulates": In(1),
+                "rows": In(8),
+                "warm": In(1),
                 "go": Out(1),
                 "command": Out(WalkerCommand),
                 "done": In(1),
@@ -87,8 +95,12 @@ class Sequencer(wiring.Component):
                 "context": Out(geometry.contexts),
                 "active": Out(geometry.contexts),
                 "sample": Out(9),
+                "sampling": Out(1),
+                "row": Out(range(SCHEDULE_ROWS)),
                 "first_sample": Out(1),
                 "next_sample": Out(1),
+                "keep_outputs": Out(1),
+                "rewind_outputs": Out(1),
                 "load_noise": Out(1),
                 "warm_noise": Out(1),
                 "last_step": Out(1),
@@ -118,6 +130,13 @@ class Sequencer(wiring.Component):
             more_samples.eq(remaining > contexts),
         ]
         next_context = self.context.rotate_left(1)
+        sampling = Const(0) if self._geometry.compact else self.sampling
+        m.d.sync += self.sampling.eq(self.mode == Mode.SAMPLE)
+        updating = sampling & (self.phase == Phase.UPDATE)
+        trains = (self.mode != Mode.FREE) & ~sampling
+        pace = Signal(range(UPDATE_CYCLES))
+        last_row = Signal()
+        m.d.sync += last_row.eq(self.row + 1 == self.rows)
         first_step = Signal()
         steps = Mux(self.phase == Phase.FREE, self.free_steps, self.nudged_steps)
         m.d.sync += [first_step.eq(step == 0), self.last_step.eq(step + 1 == steps)]
@@ -151,8 +170,13 @@ class Sequencer(wiring.Component):
             with m.Else():
                 m.next = "STEP PROJECT"
 
+        def begin_update() -> None:
+            m.d.sync += [self.phase.eq(Phase.UPDATE), step.eq(0)]
+            m.next = "SEED"
+
         def finish_group() -> None:
-            m.d.sync += self.sample.eq(self.sample + contexts)
+            m.d.sync += [self.sample.eq(self.sample + contexts), self.row.eq(0)]
+            m.d.comb += self.keep_outputs.eq(1)
             with m.If(more_samples):
                 m.d.comb += self.next_sample.eq(1)
                 m.next = "LOAD LEVEL"
@@ -169,11 +193,11 @@ class Sequencer(wiring.Component):
             with m.State("IDLE"), m.If(self.start):
                 m.d.comb += self.first_sample.eq(1)
                 m.d.sync += [self.sample.eq(0), self.context.eq(1), self.level.eq(0), self.fresh.eq(~self.accumulates)]
-                m.d.sync += [self.negate.eq(0), self.busy.eq(1)]
-                with m.If((self.mode == Mode.FREE) | self.accumulates):
-                    m.next = "LOAD LEVEL"
-                with m.Else():
+                m.d.sync += [self.negate.eq(0), self.busy.eq(1), self.row.eq(0)]
+                with m.If(trains & ~self.accumulates):
                     m.next = "CLEAR"
+                with m.Else():
+                    m.next = "LOAD LEVEL"
 
             with m.State("CLEAR"):
                 count = Mux(groups > neurons, groups, neurons)
@@ -183,29 +207,40 @@ class Sequencer(wiring.Component):
                     with m.If(self.level + 1 == levels):
                         m.next = "LOAD LEVEL"
 
-            # Load each context's sample, and the gains and biases of its level.
+            # Load each context's sample, and the gains and biases of its level. In a reverse process the level is that
+            # of a row, and comes later: an empty pass, as a run must begin with a linear one.
             with m.State("LOAD LEVEL"):
                 m.d.sync += self.phase.eq(Phase.FREE)
-                walk(Op.LOAD_LEVEL, Order.LINEAR, DRAIN_LOAD, count=1)
+                walk(Op.LOAD_LEVEL, Order.LINEAR, DRAIN_LOAD, count=Mux(sampling, 0, 1))
                 with m.If(done):
                     m.next = "LOAD GAINS"
+                    with m.If(sampling):
+                        m.next = "LOAD STATES"
             with m.State("LOAD GAINS"):
                 walk(Op.LOAD_GAIN, Order.LINEAR, DRAIN_LOAD, count=groups)
                 with m.If(done):
                     m.next = "LOAD BIASES"
             with m.State("LOAD BIASES"):
                 walk(Op.LOAD_BIAS, Order.LINEAR, DRAIN_LOAD, count=neurons)
-                with m.If(done):
+
+                def levelled() -> None:
+                    m.next = "CLAMPED PROJECT"
+
+                with m.If(sampling):
+                    for_each_context("LOAD GAINS", levelled)
+                with m.Elif(done):
                     m.next = "LOAD STATES"
             with m.State("LOAD STATES"):
                 walk(Op.LOAD_STATE, Order.NEURONS, DRAIN_LOAD, clamped=1)
                 with m.If(done):
                     m.next = "LOAD TARGETS"
             with m.State("LOAD TARGETS"):
-                walk(Op.LOAD_TARGET, Order.NEURONS, DRAIN_LOAD, output=self.mode != Mode.FREE)
+                walk(Op.LOAD_TARGET, Order.NEURONS, DRAIN_LOAD, output=trains)
 
                 def loaded() -> None:
                     m.next = "CLAMPED PROJECT"
+                    with m.If(sampling):
+                        begin_update()
 
                 with m.If(done & ~last_context):
                     m.d.comb += self.next_sample.eq(1)
@@ -222,16 +257,35 @@ class Sequencer(wiring.Component):
                     begin_phase(Phase.FREE)
 
             with m.State("SEED"):
-                m.d.comb += self.load_noise.eq(1)
+                m.d.comb += [self.load_noise.eq(1), self.rewind_outputs.eq(updating)]
                 m.next = "WARM UP"
             with m.State("WARM UP"):
                 m.d.comb += self.warm_noise.eq(1)
                 m.d.sync += warm.eq(warm + 1)
                 with m.If(warm == WARM_UP - 1):
                     m.next = "STEP PROJECT"
+                    if not self._geometry.compact:
+                        with m.If(updating):
+                            m.next = "UPDATE"
+
+            if not self._geometry.compact:
+                # From one noise level to the next, one context after the other.
+                with m.State("UPDATE"):
+                    walk(Op.UPDATE, Order.NEURONS, NEW_STAGE, clamped=1)
+                    m.d.comb += going.eq(pace == 0)
+                    m.d.sync += pace.eq(pace + 1)
+
+                    def updated() -> None:
+                        m.d.comb += self.rewind_outputs.eq(1)
+                        m.next = "LOAD GAINS"
+                        with m.If(last_row):
+                            m.next = "OUTPUT"
+
+                    for_each_context("UPDATE", updated)
 
             # A relaxation step. Its first reads the initial state without a copy.
-            initial = Mux(self.phase == Phase.FREE, Bank.ZERO, Bank.FREE)
+            begins = Mux(self.warm & (self.row != 0), Bank.STATE, Bank.ZERO)
+            initial = Mux(self.phase == Phase.FREE, begins, Bank.FREE)
             source = Mux(first_step, initial, Bank.STATE)
             with m.State("STEP PROJECT"):
                 m.d.comb += [self.relaxing.eq(1), bank.eq(source)]
@@ -252,6 +306,7 @@ class Sequencer(wiring.Component):
                     with m.If(self.last_step):
                         with m.Switch(self.phase):
                             with m.Case(Phase.FREE):
+                                m.d.comb += self.rewind_outputs.eq(sampling)
                                 m.next = "OUTPUT"
                             with m.Case(Phase.POSITIVE):
                                 begin_contrast(negate=0)
@@ -259,10 +314,13 @@ class Sequencer(wiring.Component):
                                 begin_contrast(negate=1)
 
             with m.State("OUTPUT"):
-                walk(Op.OUTPUT, Order.NEURONS, DRAIN_LOAD, output=1)
+                walk(Op.OUTPUT, Order.NEURONS, DRAIN_LOAD, output=~updating, clamped=updating)
 
                 def copied() -> None:
-                    with m.Switch(self.mode):
+                    with m.If(sampling & ~updating):
+                        m.d.sync += self.row.eq(self.row + 1)
+                        begin_update()
+                    with m.Else(), m.Switch(self.mode):
                         with m.Case(Mode.ONE_SIDED):
                             begin_contrast(negate=1)
                         with m.Case(Mode.SYMMETRIC):

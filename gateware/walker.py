@@ -77,6 +77,8 @@ class Walker(wiring.Component):
         High for one cycle, when the last beat has left the pipeline.
     modules
         Modules in use.
+    sampling, sampled
+        Whether there is a module whose neurons' beats are marked, and its number.
     beat
         The beats, a cycle behind the walk.
     port
@@ -91,6 +93,8 @@ class Walker(wiring.Component):
                 "done": Out(1),
                 "command": In(WalkerCommand),
                 "modules": In(6),
+                "sampling": In(1),
+                "sampled": In(5),
                 "beat": Out(Beat(geometry)),
                 "port": In(SpacePort()),
             }
@@ -111,6 +115,7 @@ class Walker(wiring.Component):
         # registers, made when the walk got there from the table's next row; its last index and end, not their numbers.
         # Numbers have as many bits as the sizes ask for.
         entry = Signal(ModuleEntry)
+        sampled = Signal()
         index = Signal(range(max(geometry.neurons, geometry.groups)))
         end, place = Signal(range(geometry.ends)), Signal(range(geometry.ends))  # within the module; in its table
         last_of_entry, last_end_of_entry, no_ends = Signal.like(index), Signal.like(end), Signal()
@@ -129,6 +134,7 @@ class Walker(wiring.Component):
             """Go to the next module."""
             m.d.sync += [
                 entry.eq(following),
+                sampled.eq(self.sampling & (next_module == self.sampled)),
                 last_of_entry.eq(following.count - 1),
                 last_end_of_entry.eq(following.ends - 1),
                 no_ends.eq(following.ends == 0),
@@ -205,6 +211,7 @@ class Walker(wiring.Component):
             self.beat.last.eq(Mux(neuron_major, last_end, last_index)),
             self.beat.empty.eq(neuron_major & no_ends),
             self.beat.output.eq(entry.output),
+            self.beat.sampled.eq(sampled),
             self.beat.neuron.eq(Mux(linear, index, entry.base + index)),
             self.beat.row.eq(here.row + index),
             self.beat.group.eq(Mux(linear, index, here.group)),

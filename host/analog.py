@@ -12,6 +12,7 @@ from ..drivers.address import Scheme, open_serial, parse_address
 from ..drivers.analog.board import AnalogBoard
 from ..drivers.analog.correction import AsMade, Correction
 from ..drivers.analog.device import AnalogDevice
+from ..drivers.analog.standard import CHECK_MINUTES, Standard
 from ..drivers.serial import SerialTransport
 from ..drivers.transport import Transport
 from ..substrate.errors import DeviceError
@@ -26,8 +27,10 @@ _BOARDS = {
 }
 """What opens the board of each scheme: module and name, imported only then."""
 
-_DEVICE = {"averages": int, "order": str, "calibration": str}
+_DEVICE = {"averages": int, "order": str, "calibration": str, "check": float}
 """Options of every analog device, see :class:`~..drivers.analog.device.AnalogDevice`.
+
+``check`` is the number of minutes between two checks of the calibration; 0, only when the board is opened.
 
 ``calibration`` is ``none``, ``any`` (the newest record, whatever its state) or the beginning of a record's
 identifier; if it is not given, the newest record counts, which must be valid.
@@ -59,20 +62,20 @@ def _device(scheme: str, target: str, options: dict[str, Any]) -> Substrate:
     query = "&".join(f"{name}={value}" for name, value in options.items())
     settings = {name: options.pop(name) for name in _DEVICE if name in options}
     choice = settings.pop("calibration", "")
+    settings["check_minutes"] = settings.pop("check", CHECK_MINUTES)
     board = _open(scheme, target, options)
     try:
-        correction = _correction(board, choice)  # before there is a network: it reads a few vectors to check itself
-        return AnalogDevice(
-            board, correction, address=f"{scheme}:{target}" + (f"?{query}" if query else ""), **settings
-        )
+        correction, standard = _correction(board, choice)
+        address = f"{scheme}:{target}" + (f"?{query}" if query else "")
+        return AnalogDevice(board, correction, address=address, standard=standard, **settings)
     except Exception:
         board.close()
         raise
 
 
-def _correction(board: AnalogBoard, choice: str) -> Correction:
+def _correction(board: AnalogBoard, choice: str) -> tuple[Correction, Standard | None]:
     if choice == "none":
-        return AsMade(board.limits.lsb)
+        return AsMade(board.limits.lsb), None
     from .calibrated.correction import correction_for  # noqa: PLC0415 (fitting is not needed to list devices)
 
     return correction_for(board, prefix="" if choice == "any" else choice, force=choice == "any")

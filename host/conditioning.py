@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..substrate.errors import RunError
 from ..substrate.phases import Minibatch
@@ -12,7 +13,7 @@ from .config import TrainConfig
 from .data import Labels
 from .random import generator
 
-__all__ = ["UNLABELLED", "check_label", "drop_labels", "with_labels"]
+__all__ = ["UNLABELLED", "check_label", "drop_labels", "told_labels", "with_labels"]
 
 UNLABELLED = -1
 """Label of a sample whose class is not told."""
@@ -37,10 +38,7 @@ def with_labels(config: TrainConfig, minibatch: Minibatch, labels: Labels | None
     """
     if not config.label:
         return minibatch
-    told = np.zeros((len(minibatch), config.classes))
-    if labels is not None:
-        known = np.flatnonzero(labels != UNLABELLED)
-        told[known, labels[known]] = 1.0
+    told = told_labels(config, np.full(len(minibatch), UNLABELLED) if labels is None else labels)
     columns, start = [], 0
     for module in config.network:
         if module.clamped and module.name == config.label:
@@ -49,6 +47,15 @@ def with_labels(config: TrainConfig, minibatch: Minibatch, labels: Labels | None
             columns.append(minibatch.clamped[:, start : start + module.size])
             start += module.size
     return replace(minibatch, clamped=np.concatenate(columns, axis=1))
+
+
+def told_labels(config: TrainConfig, labels: Labels) -> NDArray[np.float64]:
+    """States of the module that takes labels (B,); (B, classes), which are none where a run has no labels."""
+    told = np.zeros((len(labels), config.classes))
+    if config.classes:
+        known = np.flatnonzero(labels != UNLABELLED)
+        told[known, labels[known]] = 1.0
+    return told
 
 
 def drop_labels(config: TrainConfig, labels: Labels | None, step: int) -> Labels | None:

@@ -16,7 +16,7 @@ __all__ = ["TrainConfig"]
 
 
 _LATER = (
-    *("label", "label_drop", "rate_by_size"),
+    *("label", "label_drop", "rate_by_size", "beyond"),
     *("update", "update_rate", "update_soft", "update_momentum", "weight_decay"),
 )
 """Fields that runs of the first version do not have."""
@@ -67,6 +67,8 @@ class TrainConfig:
         Name of the clamped module that takes a sample's label, one neuron for each class; empty where there is none.
     label_drop
         Share of the samples whose label is left out, so that the network also learns to do without.
+    beyond
+        How far samplers go beyond the linear filter (:class:`Beyond`), unless told otherwise; 1 is the network's own.
     update
         Who changes the parameters: ``host``, by ``optimiser``; or ``device``, by a rule of its own (docs/learning.md).
         A run can be resumed with the other.
@@ -107,6 +109,7 @@ class TrainConfig:
     checkpoint_every: int = 100
     label: str = ""
     label_drop: float = 0.1
+    beyond: float = 1.0
     update: str = "host"
     update_rate: float = 0.5
     update_soft: float = 0.003
@@ -131,6 +134,8 @@ class TrainConfig:
             raise RunError(f"label of a training run must name one of the clamped modules {names}, not '{self.label}'")
         if not 0 <= self.label_drop <= 1:
             raise RunError(f"label_drop of a training run must be from 0 to 1, not {self.label_drop}")
+        if not isfinite(self.beyond) or self.beyond < 0:
+            raise RunError(f"beyond of a training run must be finite and at least 0, not {self.beyond}")
         if self.estimator is Estimator.FREE:
             raise RunError("estimator of a training run must be symmetric or one-sided, not free: it gives no contrast")
         if self.update not in ("host", "device"):

@@ -13,6 +13,7 @@ The module ``input`` is clamped, ``output`` is read, all others are hidden.
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from zipfile import BadZipFile
@@ -26,7 +27,7 @@ from ..substrate.formats import FORMATS
 from ..substrate.network import Coupling, Module, Network
 from ..substrate.parameters import Parameters
 
-__all__ = ["Model", "read_model"]
+__all__ = ["Model", "digest", "read_model"]
 
 Array = NDArray[np.float64]
 
@@ -135,6 +136,11 @@ class Model:
 
 def _scale(module: str) -> float:
     return 1.0 if module in (_INPUT, _OUTPUT) else _AMPLITUDE
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file, in hex: tells whether parameters are still those that were measured."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def read_model(path: Path) -> Model:

@@ -43,7 +43,7 @@ def _digits(size: int, data: str) -> TrainConfig:
     return TrainConfig(
         "digits", data, _network(size, 256, (64, 64, 64), edm, dt=1.0, stiffness=0.5, quartic=0.0, railed=True),
         start="wiener", edm=edm, steps=4000, batch=128, free_steps=12, nudged_steps=6, beta=1 / 8, learning_rate=6e-3,
-        rate_by_size=True, average=0.995, evaluate_every=400, checkpoint_every=50,
+        rate_by_size=True, average=0.995, evaluate_every=400, checkpoint_every=50, beyond=2.0,
     )  # fmt: skip
 
 
@@ -57,7 +57,7 @@ def _digits_labels(size: int, data: str) -> TrainConfig:
     count = int(labels.max()) + 1
     modules = (Module("label", count, clamped=True), *network.modules)
     couplings = (*network.couplings, Coupling("label", "hidden", count), Coupling("label", "output", count))
-    return replace(config, recipe="digits-labels", label="label", network=replace(
+    return replace(config, recipe="digits-labels", label="label", beyond=1.25, network=replace(
         network, modules=modules, couplings=couplings
     ))  # fmt: skip
 
@@ -90,12 +90,31 @@ def _points_small(size: int, data: str) -> TrainConfig:
     )  # fmt: skip
 
 
+def _points_board(size: int, data: str) -> TrainConfig:
+    """A network that fits an analog board of 8 neurons and 4 channels: all free neurons have one quartic, a small one.
+
+    So the output can be nearly linear in its input. A board works on one sample after the other, so there are few.
+    """
+    edm = Edm(levels=8, sigma_min=0.1)
+    modules = (
+        Module("input", size, clamped=True),
+        Module("hidden", 4, quartic=0.25),
+        Module("output", size, quartic=0.25),
+    )
+    couplings = (Coupling("input", "hidden", 1), Coupling("hidden", "output", 1), Coupling("input", "output", 2))
+    return TrainConfig(
+        "points-board", data, Network(modules, couplings, "output", dt=0.125, levels=edm.levels), edm=edm,
+        steps=100, batch=16, beta=1 / 8, learning_rate=2e-2, average=0.95, evaluate_every=100, checkpoint_every=20,
+    )  # fmt: skip
+
+
 RECIPES: dict[str, tuple[str, Callable[[int, str], TrainConfig]]] = {
     "digits-quick": ("digits", _digits_quick),
     "digits": ("digits", _digits),
     "digits-labels": ("digits", _digits_labels),
     "points": ("moons", _points),
     "points-small": ("moons", _points_small),
+    "points-board": ("moons", _points_board),
 }
 """For each recipe its own data set, and how it is made for samples of a size."""
 

@@ -15,6 +15,7 @@ from .conditioning import UNLABELLED
 from .config import TrainConfig
 from .data import Labels
 from .denoiser import Denoiser
+from .guidance import Beyond
 from .levels import cosine_levels, geometric_levels, karras_levels
 from .random import device_seed, generator
 from .thermal import ThermalDenoiser
@@ -60,7 +61,7 @@ def schedule(config: TrainConfig, steps: int, sampler: Sampler = Sampler.HEUN) -
 def sample(
     device: Substrate, config: TrainConfig, count: int, size: int, *,
     steps: int = 18, sampler: Sampler = Sampler.HEUN, seed: int = 0, labels: Labels | None = None,
-    guidance: float = 1.0, warm: bool = False, free_steps: int | None = None,
+    guidance: float = 1.0, beyond: Beyond | None = None, warm: bool = False, free_steps: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Array:  # fmt: skip
     """Generate ``count`` samples of ``size`` numbers with the parameters that the device holds; (count, size).
@@ -73,6 +74,8 @@ def sample(
         How far the denoiser is moved from what it does without label to what it does with it, and beyond: 1 is what it
         does with it, more exaggerates the class (Ho and Salimans 2022, whose weight is guidance - 1). Other than 1, a
         call denoises twice as many samples.
+    beyond
+        Guidance away from the linear filter; None, without.
     warm
         Whether each call begins from the states of the one before.
     free_steps
@@ -107,6 +110,8 @@ def sample(
             both = np.concatenate([labels, np.full(count, UNLABELLED)])
             with_label, without = np.split(call(np.tile(noisy, (2, 1)), np.full(2 * count, sigma), run_seed, both), 2)
             denoised = without + guidance * (with_label - without)
+        if beyond is not None:
+            denoised = beyond(denoised, noisy, sigma)
         done += 1
         if progress is not None:
             progress(done, calls)

@@ -21,6 +21,7 @@ from ..substrate.learning import Learnt, Memory, Rule
 from ..substrate.network import Network
 from ..substrate.parameters import Parameters
 from ..substrate.phases import Minibatch, Result, Schedule
+from ..substrate.reverse import Draws, Program
 
 __all__ = ["PATIENCE", "Supervised"]
 
@@ -66,7 +67,7 @@ class Supervised(Substrate):
         self.reconnects = 0
         self._network: Network | None = None
         self._parameters: Parameters | None = None
-        self._last: tuple[Minibatch, Schedule] | None = None
+        self._last: Callable[[GatewareDevice], Result] | None = None
         self._has_run = False
         self._earlier: dict[str, int | float] = {}
         self._device: GatewareDevice | None = opener()
@@ -97,9 +98,16 @@ class Supervised(Substrate):
 
     def run(self, minibatch: Minibatch, schedule: Schedule) -> Result:
         """Run a minibatch, from its beginning if the wire fails meanwhile."""
+        return self._run(lambda device: device.run(minibatch, schedule))
+
+    def generate(self, program: Program, draws: Draws) -> Result:
+        """Run a reverse process, from its beginning if the wire fails meanwhile."""
+        return self._run(lambda device: device.generate(program, draws))
+
+    def _run(self, work: Callable[[GatewareDevice], Result]) -> Result:
         self._last = None
-        result = self._call(lambda device: device.run(minibatch, schedule))
-        self._last, self._has_run = (minibatch, schedule), True
+        result = self._call(work)
+        self._last, self._has_run = work, True
         return result
 
     def learn(self, minibatch: Minibatch, schedule: Schedule, rule: Rule, *, outputs: bool = True) -> Learnt:
@@ -219,6 +227,6 @@ class Supervised(Substrate):
 
     def _states(self, device: GatewareDevice) -> dict[str, NDArray[np.float64]]:
         if self._last is not None and not self._has_run:
-            device.run(*self._last)
+            self._last(device)
             self._has_run = True
         return device.states()

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..substrate.errors import CapabilityError, ForgottenError, RunError
+from ..drivers.analog.device import AnalogDevice
+from ..substrate.errors import CalibrationError, CapabilityError, ForgottenError, RunError
 from ..substrate.interface import Substrate
 from ..substrate.learning import LEARN_BATCH_LIMIT, Learnt
 from ..substrate.phases import Minibatch, Result, Schedule
@@ -22,6 +23,7 @@ from .conditioning import drop_labels, with_labels
 from .config import TrainConfig
 from .data import Dataset, load_data
 from .evaluation import denoising_errors, gradient_cosine
+from .guidance import Beyond
 from .images import save_arrays
 from .learning import DeviceLearning
 from .optimisers import Clipping, Moments, Optimiser, clip_gradient, clip_parameters
@@ -46,6 +48,9 @@ _SAME_DEVICE = ("kind", "uid", "build")
 
 _SHOWN_SAMPLES = {True: 30, False: 1000}
 """Samples generated at the end: of images, and of points."""
+
+_ANALOG_SAMPLES = 32
+"""The most on an analog board, which works on one after the other: each takes 35 free phases."""
 
 
 class Progress:
@@ -127,7 +132,7 @@ class _Training:
         self.seconds = {"device": 0.0, "link": 0.0, "host": 0.0}
         self.warned = False
         self.reached = self._begin()
-        if isinstance(device, Supervised):
+        if isinstance(device, Supervised | AnalogDevice):
             device.listener = lambda message: self._warn(message, self.reached.step)
 
     def _begin(self) -> Checkpoint:
@@ -187,9 +192,13 @@ class _Training:
                 if self._is_evaluated(step):
                     self._evaluate()
             self._sample()
+            self._check()
         except KeyboardInterrupt:
             interrupted = True
             save_checkpoint(self.run, self.reached)
+        except CalibrationError as error:
+            self.run.log("warning", step=self.reached.step, message=f"training ended: {error}")
+            raise
         kind = "interrupted" if interrupted else "finished"
         self.run.log(kind, step=self.reached.step, seconds=self.seconds)
         return self._summary(interrupted)
@@ -384,10 +393,23 @@ class _Training:
     def _sample(self) -> None:
         self.device.write(self.reached.average)
         count = _SHOWN_SAMPLES[len(self.data.shape) > 1]
+        if self.device.identity.kind == "analog":
+            count = min(count, _ANALOG_SAMPLES)
         labels = np.arange(count) % self.config.classes if self.config.classes else None
         size = self.data.train.shape[1]
-        samples = sample(self.device, self.config, count, size, seed=self.config.seed, labels=labels)
+        beyond = Beyond(self.data.train, self.config.beyond)
+        samples = sample(self.device, self.config, count, size, seed=self.config.seed, labels=labels, beyond=beyond)
         save_arrays(self.run, "samples.npz", {"samples": self.data.original(samples)})
+
+    def _check(self) -> None:
+        """Hold an analog board against its calibration at the end, too: it may have drifted since the last check."""
+        if not isinstance(self.device, AnalogDevice):
+            return
+        try:
+            self.device.check()
+        except CalibrationError as error:
+            self._warn(f"the last steps may be spoilt: {error}", self.reached.step)
+        self.run.log("health", step=self.reached.step, **self.device.health())
 
     def _summary(self, interrupted: bool) -> dict[str, Any]:
         records = self.run.metrics()

@@ -12,12 +12,16 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from ..substrate.codes import NOISE_VARIANCE
 from ..substrate.contrast import contrast
 from ..substrate.errors import CapabilityError, DeviceError
 from ..substrate.interface import Identity, Substrate
 from ..substrate.network import RAIL, Network
 from ..substrate.parameters import Parameters
 from ..substrate.phases import Estimator, Minibatch, Result, Schedule
+from ..substrate.reverse import Draws, Program, others
+from .golden_sampling import UPDATE
+from .noise import NoiseStream
 
 __all__ = ["FloatModel"]
 
@@ -51,7 +55,7 @@ class FloatModel(Substrate):
         """What the model is and can do."""
         return Identity(
             address="float:", kind="float", uid="float", build=f"numpy {np.__version__}", batch_limit=BATCH_LIMIT,
-            warm_start=True,
+            warm_start=True, generates=True,
         )  # fmt: skip
 
     def configure(self, network: Network) -> None:
@@ -119,6 +123,46 @@ class FloatModel(Substrate):
             residual=residual,
             seconds={"device": time.perf_counter() - begin, "link": 0.0},
         )
+
+    def generate(self, program: Program, draws: Draws) -> Result:
+        """Run a reverse process: the reference for devices, with the integers of their noise.
+
+        Raises
+        ------
+        DataError, CapabilityError
+            If program or draws do not fit the network.
+        DeviceError
+            If no parameters have been written, or the states grow without bound.
+        """
+        dynamics = self._ready()
+        network = dynamics.network
+        program.check(network)
+        draws.check(network, program)
+        if len(draws) > BATCH_LIMIT:
+            raise CapabilityError(f"The float model must be asked for at most {BATCH_LIMIT} samples, not {len(draws)}")
+        self._states = None
+        begin = time.perf_counter()
+        sampled, numbers = network.slices[program.sampled], draws.first + np.arange(len(draws))
+        states = np.zeros((len(draws), network.neurons))
+        states[:, others(network, program.sampled)] = draws.clamped
+        now = before = np.zeros((len(draws), network.outputs))
+        residuals = []
+        for row, (a, b, g, e) in enumerate(program.factors.tolist()):
+            xi = NoiseStream(draws.seed, numbers, UPDATE, row).take(network.outputs) / np.sqrt(NOISE_VARIANCE)
+            now, before = a * now + b * states[:, network.slices[network.output]] + g * before + e * xi, now
+            states[:, sampled] = now
+            if row == len(program.levels):
+                break
+            minibatch = Minibatch(states[:, network.clamped], np.full(len(draws), program.levels[row]))
+            start = states if program.warm and row else None
+            schedule = program.schedule((draws.seed + row) % 2**64)
+            states, residual = dynamics.run(minibatch, schedule, FREE, start=start)
+            residuals.append(residual)
+        self._states = {"free": states, "last": states}
+        self._health["runs"] += 1
+        self._health["samples"] += len(draws)
+        seconds = {"device": time.perf_counter() - begin, "link": 0.0}
+        return Result(now.copy(), None, float(np.mean(residuals)), seconds=seconds)
 
     def states(self) -> dict[str, Array]:
         """States of all samples of the last run, ``free`` and ``last``, each (B, N).

@@ -37,8 +37,10 @@ from ..substrate.network import Network
 from ..substrate.parameters import Parameters
 from ..substrate.phases import Minibatch, Result, Saturations, Schedule
 from ..substrate.protocol import Mode
+from ..substrate.reverse import Draws, Program, encode_program
 from .golden_contrast import contrast_sums
 from .golden_learning import Held, update
+from .golden_sampling import reverse_run
 from .noise import NoiseStream
 
 __all__ = ["Golden", "GoldenRun", "Model"]
@@ -92,7 +94,7 @@ class Golden(Substrate):
     def __init__(self, compact: int = 0, lanes: int = 8) -> None:
         self._lanes = lanes
         self._formats = COMPACT if compact else FORMATS
-        self._thermal = not compact
+        self._thermal = self._samples_itself = not compact
         self._layout: Layout | None = None
         self._memory: tuple[Held, Held] | None = None
         self._network: Network | None = None
@@ -110,7 +112,7 @@ class Golden(Substrate):
         details = {"formats": formats}
         return Identity(
             "golden:", "golden", "golden", build, BATCH_LIMIT, thermal=self._thermal, warm_start=True,
-            learns=self._thermal, details=details,
+            learns=self._thermal, generates=self._samples_itself, details=details,
         )  # fmt: skip
 
     def configure(self, network: Network) -> None:
@@ -240,6 +242,27 @@ class Golden(Substrate):
         self._run, self._runs, self._samples = run, self._runs + 1, self._samples + len(minibatch)
         return run, codes
 
+    def generate(self, program: Program, draws: Draws) -> Result:
+        """Run a reverse process."""
+        if self._network is None or self._model is None:
+            raise DeviceError("golden: has no parameters: call write before generate")
+        if not self._samples_itself:
+            return super().generate(program, draws)
+        if len(draws) > BATCH_LIMIT:
+            raise CapabilityError(f"golden: must be asked for at most {BATCH_LIMIT} samples, not {len(draws)}")
+        network = self._network
+        codes, clamped = encode_program(network, program, draws, self._formats)
+        run = reverse_run(self._model, codes, clamped, program.free_steps, draws.seed, draws.first, program.warm)
+        self._run, self._runs, self._samples = run, self._runs + 1, self._samples + len(draws)
+        phases = len(program.levels)
+        return Result(
+            outputs=self._formats.state.decode(self._model.see(run.last[:, network.slices[program.sampled]])),
+            contrast=None,
+            residual=decode_residual(network, run.residual, len(draws) * phases, self._formats),
+            saturations=Saturations(**run.clips),
+            relax_steps=len(draws) * phases * program.free_steps,
+        )
+
     def states(self) -> dict[str, Array]:
         """Stored states of all samples of the last run, (B, N)."""
         if self._run is None:
@@ -292,18 +315,13 @@ class Model:
         initial: NDArray[np.int64] | None, schedule: Schedule, codes: ScheduleCodes,
     ) -> GoldenRun:  # fmt: skip
         """All phases of a minibatch."""
-        batch, network = len(levels), self.network
-        stored = np.zeros((batch, network.neurons)) if initial is None else initial.astype(float)
-        stored[:, network.clamped] = clamped * 2.0**self.formats.guard
-        run = GoldenRun(stored, stored)
-        drives, raws = self._clamped_drives(_see(stored, self.formats), levels, run)
+        run = self.rest(len(levels), initial)
+        relax, drives, raws = self._begin(run, clamped, levels, codes)
 
         def stream(phases: list[int]) -> list[NoiseStream]:
-            samples = np.arange(batch)
-            return [NoiseStream(schedule.seed, samples, phase) for phase in phases] if codes.amplitude else []
+            return _streams(codes, schedule.seed, np.arange(len(levels)), phases)
 
-        relax = _Relaxation(self, levels, drives, codes, run)
-        run.free = relax.phase(stored, schedule.free_steps, stream([0]), residual=True)
+        run.free = relax.phase(run.free, schedule.free_steps, stream([0]), residual=True)
         run.last = run.free
         contrasted: list[tuple[int, Array]] = []
         if codes.mode is Mode.ONE_SIDED and target is not None:
@@ -311,11 +329,38 @@ class Model:
             contrasted = [(-1, run.free), (1, run.last)]
         elif codes.mode is Mode.SYMMETRIC and target is not None:
             both = relax.phase(run.free, schedule.nudged_steps, stream([1, 2]), target, (codes.beta, -codes.beta))
-            run.last = both[batch:]
-            contrasted = [(1, both[:batch]), (-1, run.last)]
+            run.last = both[len(levels) :]
+            contrasted = [(1, both[: len(levels)]), (-1, run.last)]
         if contrasted:
             run.sums = self._contrast(contrasted, levels, drives, raws, run)
         return run
+
+    def free_phase(
+        self, clamped: NDArray[np.int64] | Array, levels: NDArray[np.int64], initial: NDArray[np.int64] | Array | None,
+        steps: int, codes: ScheduleCodes, seed: int, *, samples: NDArray[np.int64], row: int,
+    ) -> GoldenRun:  # fmt: skip
+        """The free phase after a row of a reverse process, of samples with these numbers."""
+        run = self.rest(len(levels), initial)
+        relax, _, _ = self._begin(run, clamped, levels, codes)
+        run.free = run.last = relax.phase(run.free, steps, _streams(codes, seed, samples, [0], row), residual=True)
+        return run
+
+    def rest(self, batch: int, initial: NDArray[np.int64] | Array | None = None) -> GoldenRun:
+        """A run that has not begun: all states at zero, or at ``initial``."""
+        stored = np.zeros((batch, self.network.neurons)) if initial is None else initial.astype(float)
+        return GoldenRun(stored, stored)
+
+    def see(self, stored: Array) -> Array:
+        """States as multipliers see them."""
+        return _see(stored, self.formats)
+
+    def _begin(
+        self, run: GoldenRun, clamped: NDArray[np.int64] | Array, levels: NDArray[np.int64], codes: ScheduleCodes
+    ):
+        """Clamp, and project what is clamped: what comes before the first phase."""
+        run.free[:, self.network.clamped] = clamped * 2.0**self.formats.guard
+        drives, raws = self._clamped_drives(_see(run.free, self.formats), levels, run)
+        return _Relaxation(self, levels, drives, codes, run), drives, raws
 
     def _clamped_drives(self, states: Array, levels: NDArray[np.int64], run: GoldenRun):
         """Buses and drives of the ends of clamped modules: once a sample."""
@@ -508,6 +553,13 @@ def _bounded(values: Array, top: int, run: GoldenRun, kind: str) -> Array:
         run.clips[kind] += int(np.count_nonzero(np.abs(values) > top))
         np.clip(values, -top, top, out=values)
     return values
+
+
+def _streams(
+    codes: ScheduleCodes, seed: int, samples: NDArray[np.int64], phases: list[int], row: int = 0
+) -> list[NoiseStream]:
+    """Noise of the samples in each phase; none if there is no noise."""
+    return [NoiseStream(seed, samples, phase, row) for phase in phases] if codes.amplitude else []
 
 
 def _draw(streams: list[NoiseStream], steps: int, shape: tuple[int, ...], amplitude: float):

@@ -86,7 +86,7 @@ class MemoryDevice:
         for name in ("weight", "gain", "bias"):
             if f"{name}_momentum" in self.memory:  # the same memory
                 self.memory[f"{name}_momentum"] = self.memory[f"{name}_contrast"]
-        self._masks = table_masks(geometry)
+        self._masks = {name: np.array(masks, np.uint32) for name, masks in table_masks(geometry).items()}
         self.on_run = on_run
         self.version = version
         self._junk = random.Random(0)
@@ -105,7 +105,7 @@ class MemoryDevice:
         for memory in self.memory.values():
             memory[:] = np.frombuffer(self._junk.randbytes(memory.nbytes), memory.dtype).reshape(memory.shape)
         for name in [name for name in self.memory if name.startswith("fine_")]:
-            self.memory[name] &= np.uint32(*self._masks[name])
+            self.memory[name] &= self._masks[name]
             self._see(name, slice(None))
         self._boot()
 
@@ -204,11 +204,9 @@ class MemoryDevice:
             return Status.REPLAYED, b""
         if name == "rule":
             words = words & np.array([[2**register.width - 1] for register in RULE[row : row + len(words)]], np.uint32)
-        if name.startswith("fine_"):
-            words = words & np.uint32(*self._masks[name])
         for offset, word in enumerate(words):
             if name != "registers":
-                memory[row + offset] = word
+                memory[row + offset] = word & self._masks.get(name, np.uint32(2**32 - 1)).astype(memory.dtype)
                 self._see(name, row + offset)
             elif (register := REGISTERS[row + offset]).access is Access.READ_WRITE:
                 memory[row + offset] = word & np.uint32(2**register.width - 1)

@@ -24,8 +24,10 @@ from ..substrate.learning import GUARD_BITS, RuleCodes
 from ..substrate.network import Coupling, Module, Network
 from ..substrate.phases import Estimator, Schedule
 from ..substrate.protocol import MAP_HASH, Mode
+from ..substrate.reverse import ProgramCodes
 from .golden import GoldenRun, Model
 from .golden_learning import Held, update
+from .golden_sampling import reverse_run
 from .memory_device import Abandoned, MemoryDevice
 
 __all__ = ["ModelTransport", "model_device", "open_model_wire"]
@@ -130,16 +132,23 @@ class _Tables:
         """Run the minibatch that registers and sample buffer describe."""
         device, network = self.device, self.network
         register = device.register
+        model = Model(network, self._codes(), self.formats)
+        seed = register("seed_low") | register("seed_high") << 32
+        codes = ScheduleCodes(self.mode, register("beta"), register("dt_shift"), register("amplitude"), self.formats)
+        if self.mode is Mode.SAMPLE:
+            clamped = self._signed("samples")[: self.batch * register("record"), 0].reshape(self.batch, -1)
+            table = self._signed("schedule")[: register("schedule_rows")]
+            program = ProgramCodes.from_words(table, register("sampled"), codes)
+            steps, warm = register("free_steps"), bool(register("warm"))
+            return reverse_run(model, program, clamped, steps, seed, register("first_sample"), warm)
         words = self._signed("samples")[: self.batch * register("record"), 0].reshape(self.batch, -1)
         clamped, target = words[:, 1 : 1 + network.inputs], words[:, 1 + network.inputs :]
-        beta, amplitude = register("beta"), register("amplitude")
-        codes = ScheduleCodes(self.mode, beta, register("dt_shift"), amplitude, self.formats)
         schedule = Schedule(
             register("free_steps"), register("nudged_steps"), codes.effective_beta, _ESTIMATORS[self.mode],
-            codes.effective_temperature, register("seed_low") | register("seed_high") << 32,
+            codes.effective_temperature, seed,
         )  # fmt: skip
         nudged = target if self.mode is not Mode.FREE else None
-        return Model(network, self._codes(), self.formats).run(clamped, words[:, 0], nudged, None, schedule, codes)
+        return model.run(clamped, words[:, 0], nudged, None, schedule, codes)
 
     def leave(self, run: GoldenRun, learns: bool) -> None:
         """Leave results where the host reads them."""
@@ -148,12 +157,16 @@ class _Tables:
         self._leave_sums(run)
         if before is not None:
             self._update(before)
-        outputs = np.floor(run.free[:, network.slices[network.output]] * 2.0**-self.formats.guard + 0.5)
+        steps = device.register("free_steps") + self.mode * device.register("nudged_steps")
+        read = run.free[:, network.slices[network.output]]
+        if self.mode is Mode.SAMPLE:
+            steps = (device.register("schedule_rows") - 1) * device.register("free_steps")
+            read = run.last[:, network.slices[network.modules[device.register("sampled")].name]]
+        outputs = np.floor(read * 2.0**-self.formats.guard + 0.5)
         self._store("outputs", outputs.reshape(-1, 1))
         last = (self.batch - 1) // contexts * contexts  # the first sample of the last group
         for name, states in (("free_states", run.free), ("states", run.last)):
             self._store(name, states[last:].T)
-        steps = device.register("free_steps") + self.mode * device.register("nudged_steps")
         counters = {f"{kind}_saturations": count for kind, count in run.clips.items()}
         counters |= {"residual_low": run.residual % 2**32, "residual_high": run.residual >> 32}
         counters |= {"cycles": 0, "relax_cycles": 0, "relax_steps": -(-self.batch // contexts) * steps}
@@ -162,10 +175,10 @@ class _Tables:
 
     def _leave_sums(self, run: GoldenRun) -> None:
         memory = self.device.memory
+        if run.sums is None:  # as nothing was contrasted, nothing was cleared
+            return
         for name in _SUMS:
             memory[name][:] = 0
-        if run.sums is None:
-            return
         for number, groups in enumerate(self.groups):
             sides = (run.sums.U[number], run.sums.V[number])
             for module, row, group, side in self.ends:

@@ -29,13 +29,15 @@ class NoiseStream:
     samples
         Numbers of the samples in their minibatch, (B,).
     phase
-        0 free, 1 positive, 2 negative.
+        0 free, 1 positive, 2 negative, 3 update of a reverse process.
+    row
+        Of the reverse process; 0 if there is none.
     """
 
-    def __init__(self, seed: int, samples: NDArray[np.int64], phase: int) -> None:
+    def __init__(self, seed: int, samples: NDArray[np.int64], phase: int, row: int = 0) -> None:
         states = np.empty((len(samples), 2), np.uint64)
         states[:, 0] = np.uint64(seed)
-        states[:, 1] = np.uint64(_SEED_CONSTANT) ^ (samples.astype(np.uint64) << np.uint64(8)) ^ np.uint64(phase)
+        states[:, 1] = np.uint64(_SEED_CONSTANT ^ row << 32 ^ phase) ^ (samples.astype(np.uint64) << np.uint64(8))
         if len(states) == 1:  # for which arrays are slow
             states[0] = _warmed(*states[0].tolist())
         else:

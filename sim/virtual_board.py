@@ -52,6 +52,8 @@ class Effects:
         Probability that the reading of a neuron is wrong.
     drift
         Of all offsets of the readout (V/s, on the board's own clock).
+    noise
+        Of each reading, beside that of its readout: standard deviation (V).
     fails
         Requests after which the board does not answer any more.
     """
@@ -63,6 +65,7 @@ class Effects:
     late: float = 0.0
     outliers: float = 0.0
     drift: float = 0.0
+    noise: float = 0.0
     fails: int | None = None
 
 
@@ -245,7 +248,8 @@ class VirtualBoard(AnalogBoard):
         ranks = np.maximum(np.arange(samples // 2 + 1), 1)[:, None]
         slow = np.fft.irfft(spectrum / np.sqrt(ranks), samples, axis=0) if samples > 1 else np.zeros_like(volts)
         slow *= SLOW_NOISE / max(float(slow.std()), 1e-12)
-        seen = self._convert(volts + slow) + READ_NOISE * self._rng.standard_normal(volts.shape)
+        noise = float(np.hypot(READ_NOISE, self._effects.noise))
+        seen = self._convert(volts + slow) + noise * self._rng.standard_normal(volts.shape)
         return Trace(np.arange(samples) * interval, self._round(seen)[0])
 
     def reference(self, volts: float, averages: int = 1) -> Reading:
@@ -330,7 +334,8 @@ class VirtualBoard(AnalogBoard):
         fresh = rng.standard_normal(self._slow.shape) * SLOW_NOISE / np.sqrt(len(self._slow))
         self._slow = np.sqrt(1 - keep) * self._slow + np.sqrt(keep) * fresh
         seen = self._convert(volts) + self._slow.sum(axis=0) + effects.drift * self._clock
-        read, over = self._round(seen + READ_NOISE * rng.standard_normal((averages, len(volts))))
+        noise = float(np.hypot(READ_NOISE, effects.noise))
+        read, over = self._round(seen + noise * rng.standard_normal((averages, len(volts))))
         mean = read.mean(axis=0)
         mean += OUTLIER * rng.standard_normal(mean.shape) * (rng.random(mean.shape) < effects.outliers)
         if effects.stuck is not None:

@@ -24,6 +24,7 @@ __all__ = [
     "decode_contrast",
     "decode_parameters",
     "decode_residual",
+    "encode_clamped",
     "encode_initial",
     "encode_minibatch",
     "encode_parameters",
@@ -171,10 +172,21 @@ def encode_minibatch(
         If shapes do not fit or a value is outside the range, naming the sample.
     """
     minibatch.check(network, schedule)
-    clamped = _encode_samples("clamped state", minibatch.clamped, formats.state)
+    clamped = encode_clamped(minibatch.clamped, formats)
     if schedule.estimator is Estimator.FREE or minibatch.target is None:
         return clamped, None
     return clamped, _encode_samples("target", minibatch.target, formats.state)
+
+
+def encode_clamped(clamped: NDArray[np.float64], formats: Formats = FORMATS) -> Integers:
+    """Round clamped states (B, n) to the state format.
+
+    Raises
+    ------
+    DataError
+        If a value is outside the range, naming the sample.
+    """
+    return _encode_samples("clamped state", clamped, formats.state)
 
 
 def encode_initial(minibatch: Minibatch, formats: Formats = FORMATS) -> Integers | None:

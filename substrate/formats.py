@@ -108,6 +108,8 @@ class Formats:
         Strength of the nudge.
     amplitude
         Langevin noise: stored-state steps for one step of the noise generator's integer.
+    factor
+        Factors of the reverse process (``docs/arithmetic.md``, Reverse process).
     contrast, gain_contrast, bias_contrast
         Sums over a minibatch for U and V, for gain, for bias. Wide enough never to overflow at ``batch_limit``.
     """
@@ -121,6 +123,7 @@ class Formats:
     slope: Fixed = Fixed(18, 12)
     beta: Fixed = Fixed(16, 14)
     amplitude: Fixed = Fixed(17, 3)
+    factor: Fixed = Fixed(18, 15)
     contrast: Fixed = Fixed(32, 16)
     gain_contrast: Fixed = Fixed(32, 13)
     bias_contrast: Fixed = Fixed(32, 13)

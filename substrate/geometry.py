@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
-__all__ = ["Geometry"]
+__all__ = ["SCHEDULE_ROWS", "Geometry"]
+
+SCHEDULE_ROWS = 128
+"""Rows that the schedule of a reverse process can have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +87,11 @@ class Geometry:
     def ends(self) -> int:
         """Entries of the table of coupling ends: two for each channel group."""
         return 2 * self.groups
+
+    @property
+    def schedule_rows(self) -> int:
+        """Rows of the schedule of a reverse process; a compact device has none."""
+        return 0 if self.compact else SCHEDULE_ROWS
 
     def words(self) -> list[tuple[str, int]]:
         """Names and sizes, in the order in which HELLO carries them."""

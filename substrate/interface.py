@@ -15,6 +15,7 @@ from .learning import Learnt, Memory, Rule
 from .network import Network
 from .parameters import Parameters
 from .phases import Estimator, Minibatch, Result, Schedule
+from .reverse import Draws, Program
 
 __all__ = ["Identity", "Substrate"]
 
@@ -46,6 +47,8 @@ class Identity:
         not, a device refuses such a minibatch.
     learns
         Whether it can change its parameters itself.
+    generates
+        Whether it runs a whole reverse process on its own (:meth:`Substrate.generate`).
     details
         Anything else worth recording (geometry, formats, clock); JSON values only.
     """
@@ -60,6 +63,7 @@ class Identity:
     deterministic: bool = True
     warm_start: bool = False
     learns: bool = False
+    generates: bool = False
     details: dict[str, Any] = field(default_factory=dict)
 
 
@@ -103,6 +107,24 @@ class Substrate(Closing):
     @abstractmethod
     def run(self, minibatch: Minibatch, schedule: Schedule) -> Result:
         """Run a minibatch through the phases of ``schedule``."""
+
+    def generate(self, program: Program, draws: Draws) -> Result:
+        """Run a reverse process, from noise to samples, with the device's own noise.
+
+        The samples are the result's outputs, in units of the sampled module's states; its residual is the mean over all
+        free phases. Sample j depends on parameters, program, seed and its number alone.
+
+        Raises
+        ------
+        CapabilityError
+            If the device cannot (its identity says ``generates`` where it can), or not this program.
+        DataError
+            If the program does not fit the network.
+        """
+        raise CapabilityError(
+            f"{self.identity.address} cannot run the reverse process on its own: let the host do it "
+            "(without --on-device)"
+        )
 
     def learn(self, minibatch: Minibatch, schedule: Schedule, rule: Rule, *, outputs: bool = True) -> Learnt:
         """Run a minibatch, and have the device change its parameters by what it contrasts.

@@ -113,6 +113,8 @@ class Mode(IntEnum):
     """Free and positive phase; positive against free."""
     SYMMETRIC = 2
     """Free, positive and negative phase; positive against negative."""
+    SAMPLE = 3
+    """The reverse process of the schedule: from noise to samples, with a free phase between any two rows."""
 
 
 class Feature(IntFlag):
@@ -122,13 +124,15 @@ class Feature(IntFlag):
     """Langevin noise."""
     GUARD = 2
     """CHECK, and the limit of cycles for a RUN."""
+    SAMPLE = 4
+    """The mode SAMPLE, and the schedule that it follows."""
     LEARN = 8
     """A RUN may end with an update of the parameters, which have guard bits and momentum."""
 
 
 def features_of(geometry: Geometry) -> Feature:
     """What a device of this geometry has: of a compact one, nothing that not every device has."""
-    return Feature(0) if geometry.compact else Feature.THERMAL | Feature.GUARD | Feature.LEARN
+    return Feature(0) if geometry.compact else Feature.THERMAL | Feature.GUARD | Feature.SAMPLE | Feature.LEARN
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +154,7 @@ REGISTERS: tuple[Register, ...] = (
     Register("levels", _RW, "Noise levels in use.", 7),
     Register("batch", _RW, "Samples of the minibatch, 1 to 256.", 9),
     Register("record", _RW, "Words of one sample in the sample buffer.", 16),
-    Register("mode", _RW, "Phases of a RUN: 0 free, 1 one-sided, 2 symmetric.", 2),
+    Register("mode", _RW, "Phases of a RUN: 0 free, 1 one-sided, 2 symmetric, 3 sample.", 2),
     Register("free_steps", _RW, "Relaxation steps of the free phase, at least 1.", 16),
     Register("nudged_steps", _RW, "Relaxation steps of each nudged phase, at least 1.", 16),
     Register("beta", _RW, "Strength of the nudge, format `beta`, positive.", 16),
@@ -159,6 +163,10 @@ REGISTERS: tuple[Register, ...] = (
     Register("seed_low", _RW, "Seed of the noise, bits 0 to 31."),
     Register("seed_high", _RW, "Seed of the noise, bits 32 to 63."),
     Register("limit", _RW, "Clock cycles after which a RUN is given up; 0: never."),
+    Register("sampled", _RW, "Mode sample: number of the clamped module that is sampled.", 5),
+    Register("schedule_rows", _RW, "Mode sample: rows of the schedule in use, 2 to 128.", 8),
+    Register("first_sample", _RW, "Mode sample: number of the first sample, for the noise.", 16),
+    Register("warm", _RW, "Mode sample: whether a free phase begins from the states of the one before, not from 0.", 1),
     Register("cycles", _RO, "Clock cycles of the last RUN."),
     Register("relax_cycles", _RO, "Of these, cycles within relaxation steps."),
     Register("relax_steps", _RO, "Relaxation steps of the last RUN, one for all contexts at once."),
@@ -257,15 +265,18 @@ SPACES: dict[str, Space] = {
         Space("biases", 6, 2, 1, ("levels", "neurons"), _RW, "Biases; row = level * geometry.neurons + neuron."),
         Space("samples", 7, 2, 1, ("sample_words",), _RW,
               "Sample buffer: for each sample its level, clamped states in module order and, "
-              "unless mode is free, targets."),
+              "unless mode is free, targets. In mode sample the clamped states alone, without those that are sampled."),
         Space("outputs", 8, 2, 1, ("output_words",), _RO,
-              "Output module's states at the end of the free phase, sample after sample."),
+              "Output module's states at the end of the free phase, sample after sample; in mode sample, the samples."),
         Space("weight_contrast", 9, 4, "lanes", ("rows",), _RO, "Contrast sums of the weights."),
         Space("gain_contrast", 10, 4, "lanes", ("levels", "groups"), _RO,
               "Contrast sums of the gains, before division."),
         Space("bias_contrast", 11, 4, 1, ("levels", "neurons"), _RO, "Contrast sums of the biases."),
         Space("states", 12, 4, "contexts", ("neurons",), _RO, "Stored states of each context."),
         Space("free_states", 13, 4, "contexts", ("neurons",), _RO, "Stored states at the end of the last free phase."),
+        Space("schedule", 14, 4, 5, ("schedule_rows",), _RW,
+              "Rows of the reverse process: noise level, then, in format `factor`, the factors of a sampled neuron's "
+              "state, of the output's, of the state before, and of the noise."),
         Space("fine_weights", 15, 4, "lanes", ("rows",), _RW,
               "Weights with their guard bits, 18 bits, unsigned: `weights` are their upper 16.", Feature.LEARN),
         Space("fine_gains", 16, 4, "lanes", ("levels", "groups"), _RW, "Gains with theirs.", Feature.LEARN),
@@ -284,7 +295,7 @@ SPACES: dict[str, Space] = {
 
 
 def table_masks(geometry: Geometry) -> dict[str, tuple[int, ...]]:
-    """Bits that the words of a space have, where these are not all: of the tables, as many as the sizes ask for.
+    """Bits that the words of a space have, where these are not all: of modules and ends, as many as the sizes ask for.
 
     All others read as 0.
     """
@@ -293,6 +304,7 @@ def table_masks(geometry: Geometry) -> dict[str, tuple[int, ...]]:
         **dict.fromkeys(("fine_weights", "fine_gains", "fine_biases"), (_mask(2**18 - 1),)),
         "modules": (_mask(geometry.neurons - 1) | neurons << 16, ends | ends << 16 | 0b11 << 30),
         "ends": (_mask(geometry.rows - 1) | _mask(geometry.groups - 1) << 16 | 0b11 << 30,),
+        "schedule": ((1 << FORMATS.factor.width) - 1,) * 5,
     }
 
 
@@ -337,7 +349,7 @@ class Hello:
     buffer: int
     geometry: Geometry
     formats: Formats = FORMATS
-    features: Feature = Feature.THERMAL | Feature.GUARD | Feature.LEARN
+    features: Feature = Feature.THERMAL | Feature.GUARD | Feature.SAMPLE | Feature.LEARN
     version: int = VERSION
     oldest: int = OLDEST
     map_hash: bytes = MAP_HASH

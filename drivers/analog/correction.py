@@ -11,6 +11,8 @@ from .board import Drive, Reading, Wiring
 
 __all__ = ["AsMade", "Correction"]
 
+Volts = NDArray[np.float64]
+
 
 class Correction(ABC):
     """Turns wanted into told, and read into meant; the substrate calls it, and nobody else does.
@@ -22,6 +24,14 @@ class Correction(ABC):
     @abstractmethod
     def record(self) -> str:
         """Identifies the calibration record that this comes from; empty if from none."""
+
+    @property
+    @abstractmethod
+    def held(self) -> dict[str, int]:
+        """How many corrected values were beyond what the board can be told, and held there, since the beginning.
+
+        By kind: ``clamps``, ``targets``, ``biases`` and ``nudges``.
+        """
 
     @abstractmethod
     def wiring(self, wanted: Wiring) -> Wiring:
@@ -39,6 +49,22 @@ class Correction(ABC):
     def uncertainty(self, reading: Reading) -> NDArray[np.float64]:
         """One standard deviation (N,), in volts, of a difference of two such states taken shortly after each other."""
 
+    @abstractmethod
+    def doubt(self, wanted: Drive, free: Volts, moved: Volts, *, both: bool) -> Volts:
+        """Errors (D, N) that a difference of states may have because the correction is not known exactly, in volts.
+
+        Each of D draws is one board that this one may be: it errs in the same way in all samples.
+
+        Parameters
+        ----------
+        wanted
+            The nudged phase.
+        free, moved
+            Free state (N,), and the difference (N,).
+        both
+            Whether the difference is of both nudged phases, else of the positive one and the free one.
+        """
+
 
 class AsMade(Correction):
     """No correction: the board as it was made."""
@@ -50,6 +76,11 @@ class AsMade(Correction):
     def record(self) -> str:
         """Empty: no calibration."""
         return ""
+
+    @property
+    def held(self) -> dict[str, int]:
+        """None: nothing is corrected."""
+        return {}
 
     def wiring(self, wanted: Wiring) -> Wiring:
         """As wanted."""
@@ -66,3 +97,7 @@ class AsMade(Correction):
     def uncertainty(self, reading: Reading) -> NDArray[np.float64]:
         """Of rounding to one step in both readings."""
         return np.full(reading.volts.shape, self._lsb / np.sqrt(6))
+
+    def doubt(self, wanted: Drive, free: Volts, moved: Volts, *, both: bool) -> Volts:
+        """No draws: how a board was made is not known at all."""
+        return np.zeros((0, len(free)))

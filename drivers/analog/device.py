@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from itertools import pairwise
+from math import isfinite
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +20,8 @@ from ...substrate.phases import Estimator, Minibatch, Result, Saturations, Sched
 from .board import AnalogBoard, Drive, Reading
 from .correction import AsMade, Correction
 from .layout import Layout
-from .uncertainty import contrast_error
+from .standard import CHECK_MINUTES, Check, Standard, refuse_drifted
+from .uncertainty import contrast_doubt, contrast_error
 
 __all__ = ["BATCH_LIMIT", "ORDERS", "USABLE", "AnalogDevice"]
 
@@ -63,6 +66,14 @@ class AnalogDevice(Substrate):
         One of :data:`ORDERS`.
     averages
         Readings that the board averages, at least 1.
+    standard
+        What the board is held against before a run, every ``check_minutes``; 0, or without a standard, never. A board
+        that is not refused though it has drifted is told to ``listener``.
+
+    Attributes
+    ----------
+    listener
+        Told what is worth a look.
     """
 
     def __init__(
@@ -73,11 +84,20 @@ class AnalogDevice(Substrate):
         address: str,
         order: str = "+-",
         averages: int = 1,
+        standard: Standard | None = None,
+        check_minutes: float = CHECK_MINUTES,
     ) -> None:
         if order not in ORDERS:
             raise CapabilityError(f"Order of nudged phases must be one of {', '.join(ORDERS)}, not '{order}'")
         if averages < 1:
             raise CapabilityError(f"Readings averaged must be at least 1, not {averages}")
+        if not isfinite(check_minutes) or check_minutes < 0:
+            raise CapabilityError(
+                f"Minutes between checks of a calibration must be at least 0 and finite, not {check_minutes:g}"
+            )
+        self.listener: Callable[[str], None] = lambda message: None
+        self._standard, self._seconds = standard, 60 * check_minutes
+        self._checked = time.monotonic()  # who opened the board has just done so
         self._board = board
         self._correction = correction or AsMade(board.limits.lsb)
         self._address, self._order, self._averages = address, order, averages
@@ -102,6 +122,7 @@ class AnalogDevice(Substrate):
                 "calibration": self._correction.record,
                 "order": self._order,
                 "averages": self._averages,
+                "check_minutes": self._seconds / 60 if self._standard else 0.0,
                 "limits": {**asdict(limits), "references": list(limits.references)},
             },
         )
@@ -130,9 +151,7 @@ class AnalogDevice(Substrate):
         if self._layout is None:
             raise DeviceError("The analog board has no network: call configure first")
         self._layout.check(parameters)
-        parameters = parameters.map(np.copy)
-        self._board.wire(self._correction.wiring(self._layout.wiring(parameters)))
-        self._parameters = parameters
+        self._wire(self._layout, parameters.map(np.copy))
 
     def read(self) -> Parameters:
         """The parameters as written: a board rounds within its resolution, and cannot be asked.
@@ -156,7 +175,11 @@ class AnalogDevice(Substrate):
             If minibatch or schedule fit neither network nor board.
         DeviceError
             If a neuron is overloaded or does not settle, naming it, or no parameters have been written.
+        CalibrationError
+            If a check is due and finds that the board has drifted; parameters must be written anew then.
         """
+        if self._seconds and time.monotonic() - self._checked >= self._seconds:
+            self.check()
         layout, parameters = self._ready()
         network = layout.network
         schedule.check(network)
@@ -171,10 +194,11 @@ class AnalogDevice(Substrate):
             raise CapabilityError(f"A minibatch must have at most {BATCH_LIMIT} samples, not {len(minibatch)}")
         self._states = None
         begin = time.perf_counter()
-        minibatch, held = layout.hold(minibatch)
+        minibatch, beyond = layout.hold(minibatch)
+        held = self._correction.held
         shape = (len(minibatch), network.neurons)
         free, plus, minus, error = np.empty(shape), np.empty(shape), np.empty(shape), np.empty(shape)
-        last = free
+        last, doubts = free, []
         for j in range(len(minibatch)):
             wanted = layout.drive(parameters, minibatch, j, self._averages)
             free[j], reading = self._phase(wanted, 0.0, restart=True)
@@ -183,6 +207,12 @@ class AnalogDevice(Substrate):
                 plus[j], _ = self._phase(wanted, schedule.beta)
             elif schedule.estimator is Estimator.SYMMETRIC:
                 plus[j], minus[j] = self._both(wanted, schedule.beta, free[j])
+            if schedule.estimator is not Estimator.FREE:
+                symmetric = schedule.estimator is Estimator.SYMMETRIC
+                moved = plus[j] - (minus[j] if symmetric else free[j])
+                nudged = layout.nudged(wanted, schedule.beta, restart=False)
+                drawn = self._correction.doubt(nudged, layout.spread(free[j]), layout.spread(moved), both=symmetric)
+                doubts.append([layout.states(draw) for draw in drawn])
         # A clamped neuron is where it is in all phases, whatever the readout says of it.
         plus[:, network.clamped] = minus[:, network.clamped] = free[:, network.clamped]
         error[:, network.clamped] = 0.0
@@ -194,7 +224,10 @@ class AnalogDevice(Substrate):
                 other, scale, last = minus, 2 * schedule.beta, minus if self._order[-1] == "-" else plus
             result = contrast(network, parameters, minibatch, plus, other, scale)
             wrong = contrast_error(network, parameters, minibatch, free, error, scale)
-            self._judge(result, wrong, schedule.beta)
+            draws = np.array(doubts).reshape(len(minibatch), -1, network.neurons)
+            draws[:, :, network.clamped] = 0.0
+            doubt = contrast_doubt(network, parameters, minibatch, free, draws, scale)
+            self._judge(result, wrong, doubt, schedule.beta)
         self._states = {"free": free, "last": last}
         self._health["runs"] += 1
         self._health["samples"] += len(minibatch)
@@ -202,9 +235,35 @@ class AnalogDevice(Substrate):
             outputs=free[:, network.slices[network.output]].copy(),
             contrast=result,
             residual=layout.residual(parameters, free, minibatch),
-            saturations=Saturations(state=held),
+            saturations=self._saturations(beyond, held),
             seconds={"device": time.perf_counter() - begin, "link": 0.0},
         )
+
+    def check(self) -> Check | None:
+        """Hold the board against its standard now; what was found, or None if there is none.
+
+        Raises
+        ------
+        CalibrationError
+            If it has drifted, unless the record is to be used all the same. Parameters must be written anew then.
+        DeviceError
+            If the board fails, or no parameters have been written.
+        """
+        layout, parameters = self._ready()
+        if self._standard is None:
+            return None
+        self._parameters, begin = None, time.monotonic()
+        found = self._standard.check()
+        self._checked = time.monotonic()
+        self._health["checks"] = self._health.get("checks", 0) + 1
+        self._health["check_seconds"] = self._checked - begin
+        self._health["check_missed_lsb"] = float(found.missed.max())
+        if self._standard.strict:
+            refuse_drifted(found)
+        elif found.reason:
+            self.listener(f"the board has drifted, and is used all the same: {found.reason}")
+        self._wire(layout, parameters)
+        return found
 
     def states(self) -> dict[str, Array]:
         """Corrected states of all samples of the last run, ``free`` and ``last``, each (B, N), in network units.
@@ -221,9 +280,12 @@ class AnalogDevice(Substrate):
     def health(self) -> dict[str, int | float]:
         """Counters of the board, and how good gradients are.
 
-        ``gradient_uncertainty`` is one standard deviation of the last gradient's error over its norm, as far as the
-        correction knows errors of readings; ``smallest_beta`` is where it would be a tenth. ``return_volts`` is the
-        largest distance seen between free states of one sample.
+        ``gradient_uncertainty`` is one standard deviation of the last gradient's error over its norm: noise of readings
+        as far as the correction knows it, and ``correction_uncertainty``, of the correction itself.
+        ``smallest_beta`` is where it would be a tenth; infinite if the correction alone is less sure. ``held_clamps``
+        and the like count corrected values beyond what the board can be told. ``return_volts`` is the
+        largest distance seen between free states of one sample. ``check_missed_lsb`` is by how much the worst channel
+        missed its standard in the last of ``checks``, in steps of the readout.
         """
         return {**self._board.counters(), **self._health}
 
@@ -236,6 +298,10 @@ class AnalogDevice(Substrate):
         if self._layout is None or self._parameters is None:
             raise DeviceError("The analog board has no parameters: call configure and write first")
         return self._layout, self._parameters
+
+    def _wire(self, layout: Layout, parameters: Parameters) -> None:
+        self._board.wire(self._correction.wiring(layout.wiring(parameters)))
+        self._parameters = parameters
 
     def _both(self, wanted: Drive, beta: float, free: Array) -> tuple[Array, Array]:
         """States with the positive and with the negative nudge, averaged over all phases of the order."""
@@ -273,19 +339,39 @@ class AnalogDevice(Substrate):
         """
         layout, _ = self._ready()
         readings = [self._board.phase(drive)]
-        tolerance = _AGREE * np.maximum(self._correction.uncertainty(readings[0]), self._board.limits.lsb)
+        # No more than what is known of the noise, or an answer that is late would pass where nudges are small.
+        tolerance = _AGREE * self._correction.uncertainty(readings[0])
         while len(readings) < _READINGS:
             readings.append(self._board.phase(replace(drive, restart=False)))  # from where it has settled
-            volts = np.array([reading.volts for reading in readings])
-            apart = np.diff(np.sort(volts, axis=0), axis=0).min(axis=0) > tolerance
-            if not layout.names(apart):
-                return replace(readings[-1], volts=np.median(volts, axis=0))
+            volts = np.sort([reading.volts for reading in readings], axis=0)
+            gaps = np.diff(volts, axis=0)
+            if not layout.names(apart := gaps.min(axis=0) > tolerance):
+                # The two that agree best, and what agrees with them: half of the others may be wrong on one side.
+                best = np.take_along_axis(volts, gaps.argmin(axis=0)[None], axis=0)
+                near = np.abs(volts - best) <= tolerance
+                return replace(readings[-1], volts=np.sum(volts * near, axis=0) / near.sum(axis=0))
         raise DeviceError(
             f"No two of {_READINGS} readings of {layout.names(apart)} agree: check the board's readout and wire"
         )
 
-    def _judge(self, found: Parameters, error: float, beta: float) -> None:
+    def _saturations(self, beyond: int, before: dict[str, int]) -> Saturations:
+        """What was held in a run: wanted values beyond the range, and those that the correction moved there."""
+        now = {kind: count - before[kind] for kind, count in self._correction.held.items()}
+        for kind, count in now.items():
+            self._health[f"held_{kind}"] = self._health.get(f"held_{kind}", 0) + count
+        return Saturations(
+            state=beyond + now.get("clamps", 0) + now.get("targets", 0),
+            force=now.get("biases", 0) + now.get("nudges", 0),
+        )
+
+    def _judge(self, found: Parameters, error: float, doubt: float, beta: float) -> None:
+        """Tell how good a gradient is, from the norms of its error by noise and by what the correction is not sure of.
+
+        Noise counts for less the larger beta is, doubt does not.
+        """
         size = float(np.linalg.norm(found.vector()))
-        part = error / size if size else float("inf")
-        self._health["gradient_uncertainty"] = part
-        self._health["smallest_beta"] = beta * part / USABLE
+        part, sure = (error / size, doubt / size) if size else (float("inf"), float("inf"))
+        self._health["gradient_uncertainty"] = float(np.hypot(part, sure))
+        self._health["correction_uncertainty"] = sure
+        usable = np.sqrt(USABLE**2 - sure**2) if sure < USABLE else 0.0
+        self._health["smallest_beta"] = float(beta * part / usable) if usable else float("inf")

@@ -43,11 +43,17 @@ class Layout:
     Raises
     ------
     CapabilityError
-        If the board has too few neurons or channels, or if no scale gives the network's stiffness and quartic.
+        If the board has too few neurons or channels, if no scale gives the network's stiffness and quartic, or if
+        neurons are to reach their rails.
     """
 
     def __init__(self, network: Network, limits: Limits) -> None:
         self.network, self._limits = network, limits
+        if railed := [module.name for module in network if module.railed and not module.clamped]:
+            raise CapabilityError(
+                f"Module '{railed[0]}' is to reach its rails, which a board takes for an overload: "
+                "leave out railed, and set quartic above 0"
+            )
         channels = sum(coupling.rank for coupling in network.couplings)
         for what, need, have in (
             ("neurons", network.neurons, limits.neurons),
@@ -134,6 +140,12 @@ class Layout:
     def states(self, volts: Array) -> Array:
         """States (N,) of the network, from voltages of all neurons of the board."""
         return volts[: self.network.neurons] / self.volts
+
+    def spread(self, states: Array) -> Array:
+        """Voltages (N,) of all neurons of the board, from states of the network; 0 where it has none."""
+        volts = np.zeros(self._limits.neurons)
+        volts[: self.network.neurons] = states * self.volts
+        return volts
 
     def residual(self, parameters: Parameters, states: Array, minibatch: Minibatch) -> float:
         """Mean |force| on free neurons at ``states`` (B, N)."""

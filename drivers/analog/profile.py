@@ -149,6 +149,7 @@ COMMANDS: dict[str, _Kind] = {
     "reference": _kind("value", required=False),
     "sizes": _kind(required=False),
     "error": _kind(required=False),
+    "status": _kind(required=False),
 }
 """All commands of a profile, in the order in which a message has them."""
 

@@ -29,6 +29,9 @@ SCPI_OVERLOAD = 9.9e37
 SCPI_NAN = 9.91e37
 """What they answer where there is no reading."""
 
+POWER_ON = 128
+"""Bit of the standard event status register (IEEE 488.2) that says that an instrument was switched on since."""
+
 AGREEING = 3
 """Fewest readings of a board that does not know whether it has settled."""
 
@@ -84,12 +87,16 @@ class ScpiBoard(AnalogBoard):
     def __init__(self, profile: Profile, instruments: dict[str, Instrument]) -> None:
         self._profile, self._instruments = profile, instruments
         self._told: dict[tuple[str, int], str] = {}
+        self._wiring: Wiring | None = None
+        self._lost = False
         self._counters: dict[str, int | float] = {"phases": 0, "records": 0, "unsettled": 0, "overloads": 0}
         for name, instrument in instruments.items():
             found = instrument.identify(profile.idn if name == MAIN else "*")
             if name == MAIN:
                 self._identity = found
             instrument.errors()  # those of whoever used it before
+            if (status := profile.commands.get("status")) is not None:
+                instrument.ask([status.send], 1)  # that it was switched on is no news yet
         self._limits = self._sizes(profile.limits)
         self._clamped = np.zeros(self._limits.neurons, dtype=bool)
 
@@ -106,7 +113,7 @@ class ScpiBoard(AnalogBoard):
     def wire(self, wiring: Wiring) -> None:
         """Set weights and switches."""
         check_wiring(self._limits, wiring)
-        self._clamped = wiring.clamped.copy()
+        self._wiring, self._clamped = wiring, wiring.clamped.copy()
         settings = [
             *self._weights("weights_a", wiring.a),
             *self._weights("weights_b", wiring.b),
@@ -114,10 +121,12 @@ class ScpiBoard(AnalogBoard):
             *self._list("output", wiring.output),
         ]
         self._exchange(settings)
+        self._lost = False
 
     def phase(self, drive: Drive) -> Reading:
         """Run a phase until the board says that it has settled, or until readings agree."""
         check_drive(self._limits, drive)
+        self._recover()
         self._counters["phases"] += 1
         restart = self._restart(drive)
         answers, settled = self._run([*self._settings(drive), *restart, *self._plain("start")])
@@ -128,6 +137,7 @@ class ScpiBoard(AnalogBoard):
         """Start a phase and read all neurons at equal times, if the board can."""
         command = self._need("record", "record in time")
         check_drive(self._limits, drive)
+        self._recover()
         restart = self._restart(drive)
         before = [*self._settings(drive), *restart]
         query = command.send.format(samples=samples, interval=_number(interval))
@@ -194,6 +204,11 @@ class ScpiBoard(AnalogBoard):
 
     # What is sent
 
+    def _recover(self) -> None:
+        """Set weights and switches again if an instrument may have lost them."""
+        if self._lost and self._wiring is not None:
+            self.wire(self._wiring)
+
     def _settings(self, drive: Drive) -> list[tuple[str, str]]:
         return [
             *self._list("bias", drive.bias),
@@ -255,7 +270,7 @@ class ScpiBoard(AnalogBoard):
         """Send ``settings``, then ask ``queries`` by name; one message an instrument, the one that sets first."""
         commands = self._profile.commands
         found: dict[str, str] = {}
-        error = commands.get("error")
+        error, status = commands.get("error"), commands.get("status")
         targets = dict.fromkeys([*(to for to, _ in settings), *(commands[name].to for name in queries)])
         try:
             for target in targets:
@@ -265,12 +280,17 @@ class ScpiBoard(AnalogBoard):
                 if error is not None:
                     lines.append(error.send)
                     names.append("error")
+                if status is not None:
+                    lines.append(status.send)
+                    names.append("status")
                 limit = timeout + self._profile.link.timeout
                 answers = dict(zip(names, self._instruments[target].ask(lines, len(names), limit), strict=True))
+                self._check_power(target, answers.pop("status", "0"))
                 self._check(target, answers.pop("error", "0"))
                 found |= answers
         except EquipoiseError:
             self._told.clear()  # what of it the instrument has taken is unknown
+            self._lost = True
             raise
         return found
 
@@ -282,6 +302,19 @@ class ScpiBoard(AnalogBoard):
         instrument.counters["instrument_errors"] += 1
         said = ", ".join([error.strip(), *instrument.errors()])
         raise DeviceError(f"{instrument.description} reports {said}: check the profile's commands and limits")
+
+    def _check_power(self, target: str, status: str) -> None:
+        """Raise if an instrument was switched off and on: it has lost what it was told, and answers all the same."""
+        instrument = self._instruments[target]
+        if not re.fullmatch(r"\s*\+?\d{1,5}\s*", status):
+            raise DeviceError(
+                f"{instrument.description} answers 'status' with '{status[:40]}', not the number of a register"
+            )
+        if int(status) & POWER_ON:
+            raise DeviceError(
+                f"{instrument.description} was switched off and on, and has lost its settings: "
+                "check its power, then begin again, or resume the run"
+            )
 
     # Running
 

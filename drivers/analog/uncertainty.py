@@ -1,15 +1,16 @@
-"""How wrong a contrast may be that was formed of states read with a known uncertainty."""
+"""How wrong a contrast may be that was formed of states known with a known uncertainty."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ...substrate.contrast import contrast
 from ...substrate.network import Network
 from ...substrate.parameters import Parameters
 from ...substrate.phases import Minibatch
 
-__all__ = ["contrast_error"]
+__all__ = ["contrast_doubt", "contrast_error"]
 
 Array = NDArray[np.float64]
 
@@ -38,3 +39,22 @@ def contrast_error(
         total += float((strength * (db.sum(axis=1)[:, None] * left + (b**2).sum(axis=1)[:, None] * of_left)).sum())
         total += float((right * of_left + left * of_right).sum())
     return float(np.sqrt(total)) / (scale * len(minibatch))
+
+
+def contrast_doubt(
+    network: Network, parameters: Parameters, minibatch: Minibatch, states: Array, draws: Array, scale: float
+) -> float:
+    """Norm that a contrast's error has on average over draws of errors that all samples share.
+
+    Parameters
+    ----------
+    states
+        Where the samples are, (B, N).
+    draws
+        Errors (B, D, N) of the difference of two states; 0 draws give 0.
+    """
+    sizes = [
+        float(np.sum(contrast(network, parameters, minibatch, states + off / 2, states - off / 2, scale).vector() ** 2))
+        for off in np.moveaxis(draws, 1, 0)
+    ]
+    return float(np.sqrt(np.mean(sizes))) if sizes else 0.0

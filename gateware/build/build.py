@@ -68,7 +68,7 @@ _OPTIONS = {
 }
 
 _SEEDS = (1, 2, 3, 4)
-"""Seeds of the placement, tried in turn until the timing is met: two lanes on an ECP5 reached 73 to 87 MHz with them."""
+"""Seeds of the placement, tried in turn until timing is met: two lanes on an ECP5 reached 73 to 87 MHz with them."""
 
 
 _FULL = re.compile(r"no BELs remaining to implement cell type '?(\w+)")

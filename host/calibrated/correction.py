@@ -1,23 +1,23 @@
-"""Which correction a board gets when it is opened."""
+"""Which correction a board gets when it is opened, and what it is held against from then on."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
 
-from ...calibration.check import check_standard
+from ...calibration.check import RecordStandard
 from ...calibration.history import History, default_folder
 from ...drivers.analog.board import AnalogBoard
 from ...drivers.analog.correction import AsMade, Correction
-from ...substrate.errors import CalibrationError
+from ...drivers.analog.standard import Standard, refuse_drifted
 
 __all__ = ["correction_for"]
 
 
 def correction_for(
     board: AnalogBoard, folder: Path | None = None, *, prefix: str = "", force: bool = False
-) -> Correction:
-    """The correction for ``board`` from its newest record, once a check standard agrees with it.
+) -> tuple[Correction, Standard | None]:
+    """The correction for ``board`` from its newest record, once a check standard agrees with it; and that standard.
 
     Parameters
     ----------
@@ -26,12 +26,13 @@ def correction_for(
     prefix
         Of the identifier of a record to use instead.
     force
-        Use the record whatever its state is, and whatever the check says.
+        Use the record whatever its state is, and whatever checks say.
 
     Returns
     -------
-    Correction
-        None of its own for a board that was never calibrated: its ``record`` is empty, which the run records.
+    Correction, Standard
+        None of its own for a board that was never calibrated: its ``record`` is empty, which the run records, and
+        there is nothing to hold it against.
 
     Raises
     ------
@@ -40,12 +41,11 @@ def correction_for(
     DeviceError
         If the board fails.
     """
-    record = History(folder or default_folder()).usable(board, datetime.now(UTC), prefix=prefix, force=force)
+    history = History(folder or default_folder())
+    record = history.usable(board, datetime.now(UTC), prefix=prefix, force=force)
     if record is None:
-        return AsMade(board.limits.lsb)
-    if not force and (reason := check_standard(board, record).reason):
-        raise CalibrationError(
-            f"The board has drifted: {reason}. Run equipoise calibrate, or use the record all the same with the "
-            "option calibration=any of the board's address"
-        )
-    return record.correction()
+        return AsMade(board.limits.lsb), None
+    standard = RecordStandard(board, record, history, strict=not force)
+    if not force:
+        refuse_drifted(standard.check())
+    return record.correction(), standard

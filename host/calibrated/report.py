@@ -39,10 +39,11 @@ def write_calibration_report(history: History, record: Record, path: Path) -> Pa
     now = datetime.now(UTC)
     page = template("page.html", __package__, "equipoise.host.report").render(
         record=record,
-        state=record.state(now).value,
+        state=history.state(record, now).value,
         rows=_rows(record),
         before=[
-            (each.id, each.created[:19], each.state(now).value, each.failed) for each in history.records(record.uid)
+            (each.id, each.created[:19], history.state(each, now).value, _why(history, each))
+            for each in history.records(record.uid)
         ],
         pictures=[
             figures.held_out(record),
@@ -59,6 +60,12 @@ def write_calibration_report(history: History, record: Record, path: Path) -> Pa
     except OSError as error:
         raise CalibrationError(f"Report '{written}' cannot be written ({error.strerror}): free space there") from None
     return written
+
+
+def _why(history: History, record: Record) -> str:
+    """Why a record failed, or what its last check found."""
+    checks = history.checks(record)
+    return record.failed or (checks[-1]["reason"] if checks else "")
 
 
 def _rows(record: Record) -> list[tuple[str, str]]:

@@ -31,18 +31,18 @@ def list_records(folder: Folder = None, as_json: Json = False, debug: Debug = Fa
     """
     from ...calibration.history import History, default_folder
 
-    now = datetime.now(UTC)
+    now, history = datetime.now(UTC), History(folder or default_folder())
     rows = [
         {
             "id": record.id,
             "board": record.uid,
             "created": record.created[:19],
             "valid_until": record.valid_until[:19],
-            "state": record.state(now).value,
+            "state": history.state(record, now).value,
             "as_left_lsb": record.verification["as_left_lsb"],
             "failed": record.failed,
         }
-        for record in History(folder or default_folder()).records()
+        for record in history.records()
     ]  # fmt: skip
     if as_json:
         show_json({"records": rows})
@@ -67,13 +67,18 @@ def show(record_id: RecordId, folder: Folder = None, as_json: Json = False, debu
 
     from ...calibration.history import History, default_folder
 
-    record, path = History(folder or default_folder()).find(record_id)
+    history = History(folder or default_folder())
+    record, path = history.find(record_id)
     if as_json:
         show_json(json.loads(record.to_json()))
         return
-    typer.echo(f"{record.id} of {record.uid}, {record.state(datetime.now(UTC)).value}, until {record.valid_until[:19]}")
+    state = history.state(record, datetime.now(UTC))
+    typer.echo(f"{record.id} of {record.uid}, {state.value}, until {record.valid_until[:19]}")
     if record.failed:
         typer.echo(f"rejected: {record.failed}")
+    if checks := history.checks(record):
+        last = checks[-1]
+        typer.echo(f"{len(checks)} checks, the last on {last['at'][:19]}: {last['reason'] or 'passed'}")
     _table([(name, _size(term["value"]), _size(term["uncertainty"]), term["unit"])
             for name, term in record.values.items()], "term", "size (rms)", "uncertainty (rms)", "unit")  # fmt: skip
     typer.echo(f"Report: {path.with_suffix('.html')}")

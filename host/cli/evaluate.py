@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 
 from .options import Debug, Device, Json, RunPath, console, show_json
-from .sample import SamplerName
+from .sample import Beyond, SamplerName
 
 if TYPE_CHECKING:
     from ..config import TrainConfig
@@ -31,6 +31,7 @@ def evaluate(
     sampler: SamplerName = "heun",
     steps: Annotated[int, typer.Option(min=1, help="Noise levels to go down.")] = 18,
     seed: Annotated[int, typer.Option(min=0, help="Of the noise to begin with.")] = 0,
+    beyond: Beyond = None,
     backprop: Annotated[
         bool, typer.Option("--backprop", help="Train the same network by backpropagation too (PyTorch), to compare.")
     ] = False,
@@ -65,7 +66,7 @@ def evaluate(
 
     trained, checkpoint = open_trained(run)
     data = load_data(trained.config.data)
-    plan = SamplePlan(count, Sampler(sampler), steps, seed)
+    plan = SamplePlan(count, Sampler(sampler), steps, seed, beyond)
     if samples is not None:
         plan = _given(samples, data, trained.config)
     with open_device(device or recorded_device(trained)) as opened, bar(console) as progress:

@@ -53,7 +53,7 @@ def import_model(
     from ...substrate.toml import network_to_toml
     from ..data import load_data
     from ..devices import open_device
-    from ..importing import read_model
+    from ..importing import digest, read_model
     from ..recipes import recipe as make
 
     model = read_model(file)
@@ -72,6 +72,7 @@ def import_model(
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "network.toml").write_text(network_to_toml(network))
         model.parameters(network).save(folder / "start.safetensors", network)
+        found["start"] = digest(folder / "start.safetensors")
         (folder / "import.json").write_text(json.dumps(found, indent=2))
         _draw(found, folder / "import.svg")
     except OSError as error:

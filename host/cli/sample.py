@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -13,7 +13,17 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["SamplerName", "sample"]
+__all__ = ["Beyond", "SamplerName", "sample"]
+
+Beyond = Annotated[
+    float | None,
+    typer.Option(
+        "--beyond",
+        min=0,
+        help="How far to go beyond the best linear filter: more is sharper, and less varied; 1 is the network's own.",
+        show_default="the run's",
+    ),
+]
 
 SamplerName = Annotated[
     Literal["heun", "euler", "ddim", "ancestral", "langevin"],
@@ -37,8 +47,18 @@ def sample(
         float | None,
         typer.Option(min=0, help="How much the class counts; above 1 exaggerates it.", show_default="1"),
     ] = None,
+    beyond: Beyond = None,
     warm: Annotated[
-        bool, typer.Option("--warm", help="Begin each call from the states of the one before (golden:, float:).")
+        bool,
+        typer.Option(
+            "--warm", help="Begin each call from the states of the one before (golden:, float:, or --on-device)."
+        ),
+    ] = False,
+    on_device: Annotated[
+        bool,
+        typer.Option(
+            "--on-device", help="The device takes all steps itself, with its own noise; the host reads the samples."
+        ),
     ] = False,
     free_steps: Annotated[
         int | None, typer.Option(min=1, max=65535, help="Relaxation steps of a call.", show_default="as in training")
@@ -63,14 +83,20 @@ def sample(
 
       equipoise sample runs/labels --label 3 --guidance 2
 
+      equipoise sample runs/full --sampler ancestral --steps 100 --beyond 1.5
+
       equipoise sample runs/full --device golden: --warm --free-steps 20
+
+      equipoise sample runs/full --device serial:/dev/ttyUSB1 --on-device
     """
     import numpy as np
 
     from ...substrate.errors import RunError
     from ..conditioning import check_label
     from ..data import load_data
+    from ..device_sampler import sample_on_device
     from ..devices import open_steady
+    from ..guidance import Beyond as BeyondFilter
     from ..images import save_grid
     from ..sampler import Sampler
     from ..sampler import sample as generate
@@ -78,6 +104,8 @@ def sample(
     from .train import recorded_device
     from .trained import open_trained
 
+    if on_device and beyond is not None and beyond != 1:
+        raise typer.BadParameter("is done by the host: leave out --on-device", param_hint="--beyond")
     if guidance is not None and label is None:
         raise typer.BadParameter("needs a class to guide to: give --label too", param_hint="--guidance")
     if grid is not None and grid.suffix != ".png":
@@ -86,27 +114,28 @@ def sample(
     if label is not None:
         check_label(trained.config, label)
     data = load_data(trained.config.data)
+    further = BeyondFilter(data.train, trained.config.beyond if beyond is None else beyond)
+    if on_device and further.factor != 1:
+        console.print(
+            f"The device samples with the network alone: not {further.factor:g} times beyond the linear filter.",
+            soft_wrap=True,
+        )
     with open_steady(device or recorded_device(trained)) as opened, bar(console) as progress:
         opened.configure(trained.config.network)
         opened.write(checkpoint.average)
         task = progress.add_task("sample", total=None)
         try:
-            samples = data.original(
-                generate(
-                    opened,
-                    trained.config,
-                    count,
-                    data.train.shape[1],
-                    steps=steps,
-                    sampler=Sampler(sampler),
-                    seed=seed,
-                    labels=None if label is None else np.full(count, label),
-                    guidance=1.0 if guidance is None else guidance,
-                    warm=warm,
-                    free_steps=free_steps,
-                    progress=lambda done, total: progress.update(task, completed=done, total=total),
-                )
-            )
+            asked: dict[str, Any] = {
+                "steps": steps, "sampler": Sampler(sampler), "seed": seed, "warm": warm, "free_steps": free_steps,
+                "labels": None if label is None else np.full(count, label),
+                "guidance": 1.0 if guidance is None else guidance,
+                "progress": lambda done, total: progress.update(task, completed=done, total=total),
+            }  # fmt: skip
+            if on_device:
+                drawn = sample_on_device(opened, trained.config, count, **asked)
+            else:
+                drawn = generate(opened, trained.config, count, data.train.shape[1], beyond=further, **asked)
+            samples = data.original(drawn)
         except KeyboardInterrupt:
             console.print(
                 "Interrupted: no samples were written. Fewer (-n) or fewer --steps take less long.", soft_wrap=True

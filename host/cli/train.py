@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 from rich.table import Table
 
-from ...substrate.errors import RunError
+from ...substrate.errors import CapabilityError, RunError
 from .options import Debug, Device, Json, console, show_json
 
 if TYPE_CHECKING:
@@ -117,10 +117,16 @@ def train(
     address = device or _DEFAULT_DEVICE
     # The device first: what does not fit, or a wrong address, leaves no empty run behind.
     with open_steady(address) as opened:
-        prepare(config, opened)
+        try:
+            prepare(config, opened)
+        except CapabilityError as error:
+            if opened.identity.kind != "analog" or network is not None:
+                raise
+            raise CapabilityError(f"{error}; recipe points-board fits a board of 8 neurons and 4 channels") from error
         run = Run.create(out or Path("runs") / f"{config.recipe}-{datetime.now():%Y%m%d-%H%M%S}", config)
         command = shlex.join(["equipoise", *sys.argv[1:]])
         run.write("command.json", json.dumps({"device": address, "command": command}, indent=2).encode())
+        _keep_import(run)
         finish(run, run_training(run, opened, TrainingProgress(console)), as_json=as_json)
 
 
@@ -155,6 +161,22 @@ def _configure(recipe: str, data: str | None, network: Path | None, settings: di
         return config
     read = read_network(network)
     return replace(config, network=read, edm=replace(config.edm, levels=read.levels))
+
+
+def _keep_import(run: Run) -> None:
+    """Keep what ``equipoise import`` said of the parameters that the run begins with, for its report."""
+    from ..importing import digest
+
+    start = Path(run.config.start)
+    told = start.with_name("import.json")
+    if start.suffix != ".safetensors" or not told.exists():
+        return
+    try:
+        content = told.read_bytes()
+        if json.loads(content)["start"] == digest(start):
+            run.write("import.json", content)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RunError(f"File '{told}' cannot be read ({error}): import the model again, or delete it") from None
 
 
 def recorded_device(run: Run) -> str:

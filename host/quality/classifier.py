@@ -20,6 +20,8 @@ _HIDDEN = (64, 24)
 """Neurons of its layers; the last ones' activations are the features."""
 
 _EPOCHS = 200
+_SURE = 0.9
+"""Probability of a class above which a sample counts as recognised."""
 
 
 class Classifier:
@@ -44,3 +46,8 @@ class Classifier:
     def confidence(self, samples: Array) -> Interval:
         """Mean probability of the class that it takes a sample for: near 1 where all look like one."""
         return mean(self._model.predict_proba(samples).max(axis=1))
+
+    def recognised(self, samples: Array) -> Interval:
+        """Share of the samples that it is more than 0.9 sure of the class of."""
+        sure = self._model.predict_proba(samples).max(axis=1) > _SURE
+        return share(int(np.sum(sure)), len(samples))

@@ -20,6 +20,7 @@ from ..conditioning import UNLABELLED
 from ..config import TrainConfig
 from ..data import Dataset, Labels
 from ..denoiser import Denoiser
+from ..guidance import Beyond
 from ..random import device_seed, generator
 from ..sampler import Sampler, sample
 from ..studies.statistics import LEVEL, Interval
@@ -47,6 +48,8 @@ class SamplePlan:
     ----------
     count, sampler, steps, seed
         How to generate them.
+    beyond
+        How far beyond the linear filter; None, as the run's configuration says.
     samples, labels
         Samples made already, in the scale of training, (n, d), and their classes, if there are any.
     source
@@ -57,6 +60,7 @@ class SamplePlan:
     sampler: Sampler = Sampler.HEUN
     steps: int = 18
     seed: int = 0
+    beyond: float | None = None
     samples: Array | None = None
     labels: Labels | None = None
     source: str = ""
@@ -118,12 +122,15 @@ def evaluate(
     samples, labels = plan.samples, plan.labels
     if samples is None:
         say("generating samples")
+        beyond = config.beyond if plan.beyond is None else plan.beyond
         labels = np.arange(plan.count) % config.classes if config.classes else None
         samples = sample(
             device, config, plan.count, data.train.shape[1], steps=plan.steps, sampler=plan.sampler, seed=plan.seed,
-            labels=labels, progress=progress,
+            labels=labels, beyond=Beyond(data.train, beyond), progress=progress,
         )  # fmt: skip
-        figures["sampling"] = {"sampler": plan.sampler.value, "steps": plan.steps, "seed": plan.seed}
+        figures["sampling"] = {
+            "sampler": plan.sampler.value, "steps": plan.steps, "seed": plan.seed, "beyond": beyond
+        }  # fmt: skip
     else:
         figures["sampling"] = {"file": plan.source}
     say("comparing samples")
@@ -189,7 +196,11 @@ def compare_samples(
         seen = classifier.features(reference)
         measures["Fréchet of features"] = lambda each: distance(frechet, classifier.features(each), seen)
         measures["confidence"] = classifier.confidence
-        found["classifier"] = {"accuracy": classifier.accuracy(data.test, data.test_labels).numbers()}
+        measures["recognised"] = classifier.recognised
+        found["classifier"] = {
+            "accuracy": classifier.accuracy(data.test, data.test_labels).numbers(),
+            "recognised of held-out data": classifier.recognised(data.test).numbers(),
+        }
         if labels is not None:
             known = shown[labels[shown] != UNLABELLED]
             accuracy = classifier.accuracy(samples[known], labels[known])

@@ -15,6 +15,7 @@ from ..run import Run
 from ..templates import template
 from . import figures, pictures
 from .figures import Picture
+from .imported import imported_table
 from .quality import quality_pictures, quality_tables, read_quality
 
 __all__ = ["write_report"]
@@ -51,6 +52,7 @@ def write_report(run: Run) -> Path:
         resumed=[record["step"] for record in by_kind.get("resumed", [])],
         curves=_curves(run.config, steps, evaluations, baselines),
         pictures=_pictures(run),
+        imported=imported_table(run, evaluations),
         quality=quality_tables(read_quality(run)),
         quality_pictures=list(quality_pictures(run).values()),
         health=_health(steps),

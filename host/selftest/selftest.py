@@ -12,6 +12,7 @@ from ..devices import SCHEMES, open_device
 from .checks import Bench, Check, Fault, Progress, Report
 from .link import check_echo
 from .memories import check_memories
+from .reverse import check_reverse
 from .runs import check_multipliers, check_noise, check_training_step, check_update
 
 __all__ = ["CHECKS", "self_test"]
@@ -23,6 +24,7 @@ CHECKS: dict[str, Callable[[Bench], str]] = {
     "noise": check_noise,
     "training step": check_training_step,
     "update": check_update,
+    "reverse process": check_reverse,
 }
 """The checks that follow HELLO, by name."""
 

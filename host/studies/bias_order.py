@@ -67,7 +67,7 @@ def run(setting: Setting) -> Findings:
 def _measure(setting: Setting, name: str, number: int, batch: int, betas: list[float]) -> dict[str, Any]:
     """Relative error of both estimators at each of ``betas``, on one network."""
     device = targets(setting)[name]
-    drawn = random_problem(setting.rng("bias-order", number), reduced=setting.reduced, batch=batch)
+    drawn = random_problem(setting, "bias-order", number, batch=batch)
     problem = drawn.load(device)
     reference = Reference.of(problem)
     steps = settling_steps(problem.network, reference.softest, _SETTLED)

@@ -15,9 +15,9 @@ from ...sim.float_model import FloatModel
 from ...substrate.errors import CapabilityError, DeviceError
 from ...substrate.geometry import Geometry
 from ...substrate.interface import Substrate
-from ...substrate.network import Coupling, Module, Network
 from ...substrate.parameters import Parameters
-from ...substrate.phases import Schedule
+from ..config import TrainConfig
+from ..recipes import recipe
 from .energy_model import Counts, Input, analog, count, fpga, gpu, monte_carlo, read_inputs, tornado
 from .gradients import random_minibatch
 from .rapl import Rapl
@@ -28,7 +28,6 @@ from .style import WIDE, draw, label
 __all__ = ["STUDY"]
 
 _DRAWS = 20_000
-_FREE_STEPS, _NUDGED_STEPS = 60, 24
 _CPU_SECONDS = 4.0
 _SHOWN = 12
 
@@ -36,27 +35,25 @@ _FILLS = ("black", "0.8", "0.5", "white", "0.65", "0.9", "0.35", "0.75")
 _HATCHES = ("", "////", "", "....", "xxxx", "", "\\\\\\\\", "++++")
 
 
-def _problem(reduced: bool) -> tuple[Network, int]:
-    """Network and minibatch of the digits: the full recipe's, or the quick one's."""
-    hidden, rank, batch = (32, 16, 32) if reduced else (256, 64, 128)
-    modules = (Module("input", 64, clamped=True), Module("hidden", hidden), Module("output", 64, quartic=0.0))
-    pairs = (("input", "hidden"), ("hidden", "output"), ("input", "output"))
-    return Network(modules, tuple(Coupling(a, b, rank) for a, b in pairs), "output"), batch
+def _problem(reduced: bool) -> TrainConfig:
+    """Network, minibatch and phases of the digits: the full recipe's, or the quick one's."""
+    return recipe("digits-quick" if reduced else "digits")
 
 
 def run(setting: Setting) -> Findings:
     """Run the study."""
     setting.progress.expect(2)
     inputs = read_inputs()
-    network, batch = _problem(setting.reduced)
-    counts = count(network, batch, _FREE_STEPS, _NUDGED_STEPS)
-    device = setting.measure("device", lambda: _device(setting.device, network, batch, setting.seed))
-    cpu = setting.measure("cpu", lambda: _cpu(network, batch, setting.seed))
+    config = _problem(setting.reduced)
+    network, batch = config.network, config.batch
+    counts = count(network, batch, config.free_steps, config.nudged_steps)
+    device = setting.measure("device", lambda: _device(setting.device, config, setting.seed))
+    cpu = setting.measure("cpu", lambda: _cpu(config, setting.seed))
     table = _table(inputs, counts, device, cpu, setting.rng("draws"))
     widest = tornado(inputs, lambda values: sum(analog("chip", counts, values).values()))
     claims = _claims(table, cpu)
     numbers = {
-        "network": {"neurons": network.neurons, "batch": batch, "steps": [_FREE_STEPS, _NUDGED_STEPS]},
+        "network": {"neurons": network.neurons, "batch": batch, "steps": [config.free_steps, config.nudged_steps]},
         "counts": asdict(counts),
         "device": device,
         "cpu": cpu,
@@ -69,8 +66,9 @@ def run(setting: Setting) -> Findings:
     )
 
 
-def _device(device: Substrate, network: Network, batch: int, seed: int) -> dict[str, Any]:
+def _device(device: Substrate, config: TrainConfig, seed: int) -> dict[str, Any]:
     """What one step takes on the device: seconds, bytes on the link, and cycles; estimated where it has no clock."""
+    network, batch, schedule = config.network, config.batch, config.schedule(seed)
     device.configure(network)
     rng = np.random.default_rng(seed)
     minibatch = random_minibatch(network, rng, batch)
@@ -79,14 +77,14 @@ def _device(device: Substrate, network: Network, batch: int, seed: int) -> dict[
     if limit < batch:
         raise CapabilityError(f"The study of energy needs a minibatch of {batch}, this device takes {limit} at most")
     device.write(parameters)
-    device.run(minibatch, Schedule(_FREE_STEPS, _NUDGED_STEPS))  # a first run may be slower
+    device.run(minibatch, schedule)  # a first run may be slower
     before, begin = device.health(), perf_counter()
     device.write(parameters.map(lambda leaf: leaf * 0.999))  # as in training, every weight has changed
-    result = device.run(minibatch, Schedule(_FREE_STEPS, _NUDGED_STEPS))
+    result = device.run(minibatch, schedule)
     seconds, after = perf_counter() - begin, device.health()
     sent = [after[name] - before[name] for name in ("host_bytes_sent", "host_bytes_received") if name in after]
     geometry = device.identity.details.get("geometry")
-    steps = _FREE_STEPS + 2 * _NUDGED_STEPS
+    steps = config.free_steps + 2 * config.nudged_steps
     estimate = Layout(network, Geometry(**geometry) if geometry else _large()).run_cycles(batch, steps)
     return {
         "seconds": seconds,
@@ -103,17 +101,17 @@ def _large() -> Geometry:
     return Geometry(lanes=16, contexts=4, rows=16384)
 
 
-def _cpu(network: Network, batch: int, seed: int) -> dict[str, Any]:
+def _cpu(config: TrainConfig, seed: int) -> dict[str, Any]:
     """Joules of this machine for one step of the equations in floating point, by RAPL; or why there are none."""
     try:
         rapl = Rapl()
     except DeviceError as error:
         return {"joules": None, "why": str(error)}
     model = FloatModel()
-    model.configure(network)
+    model.configure(config.network)
     rng = np.random.default_rng(seed)
-    model.write(Parameters.random(network, rng))
-    minibatch, schedule = random_minibatch(network, rng, batch), Schedule(_FREE_STEPS, _NUDGED_STEPS)
+    model.write(Parameters.random(config.network, rng))
+    minibatch, schedule = random_minibatch(config.network, rng, config.batch), config.schedule(seed)
     joules, seconds, done = rapl.measure(lambda: _discard(model.run(minibatch, schedule)), _CPU_SECONDS)
     return {"joules": joules / done, "seconds": seconds / done, "steps": done, "why": None}
 

@@ -85,10 +85,38 @@ def small_network() -> Network:
     return Network(modules, tuple(Coupling(f"m{a}", f"m{b}", 4) for a, b in ((0, 1), (1, 2), (0, 2))), "m2")
 
 
-def random_problem(rng: np.random.Generator, *, reduced: bool, batch: int) -> Problem:
-    """The network of ``equipoise bench``, or a small one, with random parameters that relax quickly, and samples."""
-    network = small_network() if reduced else bench_network()
-    return Problem(network, Parameters.random(network, rng), random_minibatch(network, rng, batch))
+def board_network(neurons: int, channels: int) -> Network:
+    """As :func:`small_network`, on so many neurons and rank channels of an analog board."""
+    ends = (3 * neurons) // 8
+    modules = (Module("m0", ends, clamped=True), Module("m1", neurons - 2 * ends), Module("m2", ends))
+    return Network(modules, tuple(Coupling(f"m{a}", f"m{b}", channels // 3) for a, b in ((0, 1), (1, 2), (0, 2))), "m2")
+
+
+def random_problem(setting: Setting, *names: str | int, batch: int) -> Problem:
+    """A network with random parameters that relax quickly, and samples; ``names`` say which one of many.
+
+    It is that of ``equipoise bench``, or a small one; on an analog board that is too small for this, one as large as
+    the board.
+
+    Raises
+    ------
+    CapabilityError
+        If the board is too small for any.
+    """
+    network, rng, weight = small_network() if setting.reduced else bench_network(), setting.rng(*names), np.inf
+    if (limits := setting.device.identity.details.get("limits")) is not None:
+        have, weight = (limits["neurons"], limits["channels"]), limits["weight"]
+        channels = sum(coupling.rank for coupling in network.couplings)
+        if have[0] < network.neurons or have[1] < channels:
+            if have[0] < 4 or have[1] < 3:
+                raise CapabilityError(
+                    f"it needs 4 neurons and 3 rank channels, this board has {have[0]} and {have[1]}: take a larger one"
+                )
+            network = board_network(min(have[0], 44), min(have[1], 12))
+    parameters = Parameters.random(network, rng)
+    while max(float(np.abs(each).max()) for each in (*parameters.U, *parameters.V)) > weight:
+        parameters = Parameters.random(network, rng)  # in the smallest networks a weight may be beyond the board's
+    return Problem(network, parameters, random_minibatch(network, rng, batch))
 
 
 def targets(setting: Setting) -> dict[str, Substrate]:

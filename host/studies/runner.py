@@ -19,7 +19,7 @@ from time import monotonic
 from typing import Any
 
 from ... import __version__
-from ...substrate.errors import RunError
+from ...substrate.errors import CapabilityError, RunError
 from ...substrate.files import write_atomically
 from ...substrate.interface import Substrate
 from ..jsonable import finite
@@ -87,6 +87,8 @@ def run_studies(
     ------
     RunError
         If something cannot be written, or the folder holds findings of another device, seed or size.
+    CapabilityError
+        If the device cannot run a study, naming it.
     """
     outcomes, journals = [], []
     for study in studies:
@@ -109,7 +111,12 @@ def run_studies(
             resumed(study, journal)
         began = monotonic()
         with progress(study) as bar:
-            findings = study.run(Setting(device, device.identity.address, reduced, seed, bar, journal))
+            try:
+                findings = study.run(Setting(device, device.identity.address, reduced, seed, bar, journal))
+            except CapabilityError as error:
+                raise CapabilityError(
+                    f"Study '{study.name}' cannot run on {device.identity.address}: {error}"
+                ) from error
         record = _record(head, study, findings, journal, monotonic() - began)
         _write(path, findings, record)
         outcomes.append(Outcome(study, findings, record))
@@ -140,7 +147,11 @@ def _keep_others(path: Path, head: dict[str, Any]) -> None:
 def _code() -> str:
     """Fingerprint of all code that a measurement may pass through: another version does not take it over."""
     package = Path(__file__).parents[2]
-    files = sorted(path for name in ("substrate", "drivers", "sim", "host") for path in (package / name).rglob("*.py"))
+    files = sorted(
+        path
+        for name in ("substrate", "drivers", "sim", "calibration", "host")
+        for path in (package / name).rglob("*.py")
+    )
     return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:16]
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from ...substrate.codes import encode_schedule
+from ...substrate.errors import CapabilityError
 from ...substrate.interface import Substrate
 from ...substrate.network import Coupling, Module, Network
 from ...substrate.parameters import Parameters
@@ -70,6 +71,8 @@ def _quartic_network() -> Network:
 def run(setting: Setting) -> Findings:
     """Run the study."""
     device, repeats = setting.device, 4 if setting.reduced else 12
+    if not device.identity.thermal:
+        raise CapabilityError("this device has no Langevin noise to measure")
     batch = _BATCH // 2 if setting.reduced else _BATCH
     runs = repeats * len(_LAGS)
     setting.progress.expect(3 * runs)

@@ -52,7 +52,7 @@ def run(setting: Setting) -> Findings:
 
 def _measure(setting: Setting, number: int, batch: int, betas: list[float]) -> dict[str, list[float]]:
     """Device and float model, with the device's parameters, against the oracle: at each of ``betas``."""
-    drawn = random_problem(setting.rng("unbiased", number), reduced=setting.reduced, batch=batch)
+    drawn = random_problem(setting, "unbiased", number, batch=batch)
     problem, model = drawn.load(setting.device), FloatModel()
     problem.load(model)
     reference = Reference.of(problem)

@@ -83,7 +83,7 @@ def test_boards_outside_the_model_are_rejected_with_the_channel_and_kept(tmp_pat
     assert "channel" in record.failed
     with pytest.raises(CalibrationError, match="failed"):
         correction_for(one, tmp_path)
-    assert correction_for(one, tmp_path, force=True).record == record.id
+    assert correction_for(one, tmp_path, force=True)[0].record == record.id
 
 
 @pytest.mark.parametrize("effects", [{"outliers": 0.03}, {"late": 0.03}, {"fourth": 0.03}])
@@ -159,12 +159,22 @@ def test_check_standard_notices_drift(done):
     moved = board()
     moved._parts.read_offset[2] += 5e-3
     assert check_standard(moved, done.record).reason.startswith("channel 2 reads")
+    history = History(done.path.parent.parent)
     with pytest.raises(CalibrationError, match="has drifted: channel 2"):
-        correction_for(moved, done.path.parent.parent)
+        correction_for(moved, history.folder)
+    now = datetime.now(UTC)
+    assert history.state(done.record, now) is State.DRIFTED
+    page = write_calibration_report(history, done.record, done.path).read_text()
+    assert "<td>drifted</td><td>channel 2 reads" in page
+    correction_for(board(), history.folder)  # another check decides anew
+    assert history.state(done.record, now) is State.VALID
+    assert [bool(check["reason"]) for check in history.checks(done.record)] == [True, False]
 
 
 def test_a_board_never_calibrated_is_as_made(tmp_path):
-    assert isinstance(correction_for(board(), tmp_path), AsMade)
+    correction, standard = correction_for(board(), tmp_path)
+    assert isinstance(correction, AsMade)
+    assert standard is None
 
 
 def test_report_is_one_file_and_notices_altered_readings(done):

@@ -137,6 +137,9 @@ BROKEN = {
     "a sequencer that stays with its first samples": (
         None, lambda: returns_to_idle(broken.held("sample")), "every pass done lowers the rank", (),
     ),
+    "a sequencer that stays with a row of a reverse process": (
+        None, lambda: returns_to_idle(broken.held("row")), "every pass done lowers the rank", (),
+    ),
     "a clip that wraps at the low end": (
         "clip to bus", None, "the nearest value in the range", ((arithmetic, "clip", broken.wrapping_clip),),
     ),

@@ -4,6 +4,7 @@ import pytest
 
 from equipoise.host.selftest.checks import Bench
 from equipoise.host.selftest.memories import check_memories
+from equipoise.host.selftest.reverse import check_reverse
 from equipoise.host.selftest.runs import check_multipliers, check_training_step
 from equipoise.sim.device import connect
 
@@ -34,6 +35,11 @@ def test_a_training_step_is_that_of_the_golden_model(bench, family):
     tested = bench(family)
     assert tested.session.hello.build == BUILD_ID and tested.geometry == family.geometry
     assert "bit for bit" in check_training_step(tested)
+
+
+def test_a_reverse_process_is_that_of_the_golden_model(bench):
+    """On the family that can: compact devices cannot."""
+    assert "bit for bit" in check_reverse(bench(ECP5))
 
 
 @FAMILIES

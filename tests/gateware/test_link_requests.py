@@ -56,6 +56,9 @@ def write(source: random.Random) -> bytes:
     row_bytes = SPACES[name].row_bytes(SMALL)
     row, count = rows(source, name, (MAX_PAYLOAD - WRITE_REQUEST.size) // row_bytes)
     data = source.randbytes(count * row_bytes)
+    if name == "registers":  # a compact device also keeps bits that a register does not have
+        widths = [register.width for register in REGISTERS[row : row + count]]
+        data = b"".join((source.getrandbits(width)).to_bytes(4, "little") for width in widths)
     match source.randrange(12):
         case 0:
             data = data[: source.randrange(len(data) + 1)]
@@ -85,11 +88,12 @@ def conversation(seed: int, count: int) -> list[bytes]:
     for _ in range(count):
         operation, payload = request(source)
         offset = source.choice([1] * 12 + [0, -3, 2, 30000, -30000])
-        frame = encode_frame(operation, (sequence + offset) % 2**16, payload, version=source.choice([1] * 20 + [0, 2]))
+        version = source.choice([1] * 20 + [0, 2])
+        frame = encode_frame(operation, (sequence + offset) % 2**16, payload, version=version)
         if source.random() < 0.05:
             place = source.randrange(len(frame) - 1)
             frame = frame[:place] + bytes([frame[place] ^ 0x10]) + frame[place + 1 :]
-        elif offset == 1:
+        elif offset == 1 and version == 1 and operation != Operation.HELLO:
             sequence = (sequence + 1) % 2**16
         wire.append(frame)
     return wire

@@ -50,9 +50,9 @@ def test_every_register_is_clocked(device: dict[str, int]) -> None:
     assert registers and registers <= clocked
 
 
-def test_one_multiplier_a_lane_and_context_and_five_a_neuron_unit_and_one_to_learn(core: dict[str, int]) -> None:
+def test_one_multiplier_a_lane_and_context_and_five_a_neuron_unit_and_two(core: dict[str, int]) -> None:
     lanes, contexts = GEOMETRY.lanes, GEOMETRY.contexts
-    assert core["$mul"] == lanes * contexts + 5 * contexts + 1
+    assert core["$mul"] == lanes * contexts + 5 * contexts + 2  # those of the reverse unit and of the updater
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +84,7 @@ def test_memories_stay_memories(core: dict[str, int]) -> None:
     lanes, contexts = GEOMETRY.lanes, GEOMETRY.contexts
     a_lane = 4 + 4 * contexts  # weights, gains, two contrasts; for each context gains, two buses, drive
     a_context = 3  # both banks of states, biases, targets
-    tables = 8  # modules, ends, sites, biases, samples, outputs, bias contrast, rates
+    tables = 9  # modules, ends, sites, biases, samples, outputs, bias contrast, schedule, rates
     assert core["$mem_v2"] == lanes * a_lane + contexts * a_context + tables
 
 

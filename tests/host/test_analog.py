@@ -85,6 +85,22 @@ def test_training_goes_on_the_spice_board(ngspice, call, tmp_path, monkeypatch):
     assert device["details"]["limits"]["neurons"] == 4
 
 
+@pytest.mark.parametrize(
+    ("name", "board", "message"),
+    [
+        ("digits-quick", "spice:", "The board has 8 neurons, the network needs 160: take a smaller network"),
+        ("points-small", "spice:?neurons=28&channels=14", "All neurons of a board have one quartic, the network's have "
+         "0 to 1: give all modules that are not clamped the same quartic"),
+        ("digits", "spice:", "Module 'hidden' is to reach its rails, which a board takes for an overload: leave out "
+         "railed, and set quartic above 0"),
+    ],
+)  # fmt: skip
+def test_recipes_that_no_board_can_run_are_refused_with_one_that_it_can(ngspice, call, name, board, message):
+    assert call("train", "--recipe", name, "--device", board) == (
+        1, "", f"equipoise: {message}; recipe points-board fits a board of 8 neurons and 4 channels\n",
+    )  # fmt: skip
+
+
 def test_a_board_without_a_network(ngspice):
     with open_board("spice:?neurons=3&channels=2&mismatch=0.02&seed=5&averages=4") as board:
         assert (board.limits.neurons, board.limits.channels) == (3, 2)

@@ -126,7 +126,7 @@ def test_resume_goes_on_with_what_was_configured(call):
         (
             ["train", "--recipe", "faces", "--device", "golden:"],
             "equipoise: Recipe 'faces' is not known; "
-            "choose from digits-quick, digits, digits-labels, points, points-small\n",
+            "choose from digits-quick, digits, digits-labels, points, points-small, points-board\n",
         ),
         (["train", "--data", "no.npy"], "equipoise: File 'no.npy' does not exist\n"),
         (["train", "--resume", "no"], "equipoise: 'no' is not a run directory: it has no config.json\n"),
@@ -233,6 +233,19 @@ def test_samples_warm_and_of_fewer_steps(train, call):
     assert np.allclose(drawn[0], drawn[1], atol=0.1)
 
 
+def test_samples_by_the_device(train, call):
+    """As by the host, and with the device's noise: so that no two ways make the same samples."""
+    assert train("--out", "a")[0] == 0
+    arguments = ("sample", "a", "-n", 5, "--steps", 4, "--save", "b.npz")
+    drawn = []
+    for options in ((), ("--on-device",), ("--on-device", "--warm"), ("--on-device", "--sampler", "ancestral")):
+        assert call(*arguments, *options)[0] == 0
+        drawn.append(np.load("b.npz")["samples"])
+    assert len({each.tobytes() for each in drawn}) == 4
+    assert call(*arguments, "--on-device", "--sampler", "ancestral")[0] == 0
+    assert np.array_equal(np.load("b.npz")["samples"], drawn[-1])
+
+
 def test_samples_of_a_run_that_has_not_begun(train, call, monkeypatch):
     def interrupt(self, record):
         raise KeyboardInterrupt
@@ -263,6 +276,9 @@ def test_ctrl_c_while_sampling_says_what_is_left(train, call, monkeypatch):
         (("--label", 3), 1, "label 3 cannot be asked for: this run was trained without labels"),
         (("--guidance", 2), 2, "needs a class to guide to"),
         (("--seed", -1), 2, "Invalid value for '--seed'"),
+        (("--on-device", "--sampler", "langevin"), 1, "choose another --sampler, or leave out --on-device"),
+        (("--on-device", "--beyond", 2), 2, "is done by the host: leave out --on-device"),
+        (("--on-device", "--device", "golden:?compact=1"), 1, "let the host do it (without --on-device)"),
     ],
 )
 def test_sample_refuses(train, call, options, code, message):

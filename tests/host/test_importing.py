@@ -1,6 +1,7 @@
 """Models of one's own: what a rank leaves out, what a network of couplings computes, and training that goes on."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from equipoise.host.run import Run
 from equipoise.sim.float_model import FloatModel
 from equipoise.sim.golden import Golden
 from equipoise.substrate.errors import DataError
+from equipoise.substrate.parameters import Parameters
 from equipoise.substrate.phases import Estimator, Minibatch, Schedule
 
 RNG = np.random.default_rng(0)
@@ -103,8 +105,34 @@ def test_the_command_and_fine_tuning(call, tmp_path):
     assert code == 0, err
     evaluations = [record for record in Run.open("tuned").metrics() if record["kind"] == "evaluation"]
     assert evaluations[0]["error"] == pytest.approx(found["ranks"][1]["error"], rel=1e-6)
+    page = (tmp_path / "tuned/report.html").read_text()
+    cells = re.findall(r"<t[hd]>(.*?)</t[hd]>", page[page.index("Imported model") :])
+    row = cells.index("rank 2, begun with")
+    assert cells[row - 3 :][:3] == [f"{error:.4f}" for error in found["ranks"][0]["error"][1:]]
+    assert cells[row + 4 :][:4] == [f"{error:.4f}" for error in evaluations[0]["error"]]
+    row = cells.index("after 4 steps of training")
+    assert cells[row + 4 :][:4] == [f"{error:.4f}" for error in evaluations[-1]["error"]]
     code, out, err = call("import", "mine.npz", "--data", "data.npy", "--device", "golden:")
     assert code == 0 and out.startswith("Network: mine/network.toml") and "--start mine/start.safetensors" in err
+
+
+def test_other_parameters_are_not_taken_for_the_imported_ones(call, tmp_path):
+    """A start of one's own beside an old import.json says nothing of it; a damaged one is an error."""
+    np.save("data.npy", RNG.normal(size=(60, 6)))
+    np.savez("mine.npz", **layers())
+    assert call("import", "mine.npz", "--data", "data.npy", "--device", "float:", "--rank", 2)[0] == 0
+    network = read_model(tmp_path / "mine.npz").network(2, 32, 1.0)
+    Parameters.zeros(network).save(tmp_path / "mine/start.safetensors", network)
+    arguments = (
+        "train", "--recipe", "digits", "--data", "data.npy", "--network", "mine/network.toml", "--start",
+        "mine/start.safetensors", "--device", "float:", "--steps", 1, "--batch", 4, "--out",
+    )  # fmt: skip
+    assert call(*arguments, "other")[0] == 0
+    assert not (tmp_path / "other/import.json").exists()
+    assert "Imported model" not in (tmp_path / "other/report.html").read_text()
+    (tmp_path / "mine/import.json").write_text("{")
+    code, _, err = call(*arguments, "damaged")
+    assert code == 1 and "import the model again, or delete it" in err
 
 
 @pytest.mark.parametrize(

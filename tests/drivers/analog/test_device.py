@@ -8,8 +8,9 @@ import pytest
 from equipoise.drivers.analog.board import Reading
 from equipoise.drivers.analog.correction import AsMade
 from equipoise.drivers.analog.device import AnalogDevice
+from equipoise.drivers.analog.standard import Check, Standard
 from equipoise.substrate.energy import oracle
-from equipoise.substrate.errors import CapabilityError, DeviceError, ParameterError
+from equipoise.substrate.errors import CalibrationError, CapabilityError, DeviceError, ParameterError
 from equipoise.substrate.network import Coupling, Module, Network
 from equipoise.substrate.parameters import Parameters, cosine, norm_ratio
 from equipoise.substrate.phases import Estimator, Minibatch, Schedule
@@ -146,6 +147,70 @@ def test_late_answers_and_outliers_are_read_again(spoilt):
     np.testing.assert_allclose(found, truth, atol=1e-4)
 
 
+def test_two_readings_that_agree_are_not_outvoted_by_two_that_do_not():
+    net, count = network(), []
+    exact, _, minibatch = ready(net)
+    device, _, _ = ready(net, board := IdealBoard())
+
+    def spoil(reading):
+        """Of four readings the second and the third are wrong, on one side of the others."""
+        volts, at = reading.volts.copy(), len(count) % 4
+        count.append(at)
+        volts[5] += 0.1 * at if at in {1, 2} else 0.0
+        return replace(reading, volts=volts)
+
+    board.spoil = spoil
+    truth, found = (each.run(minibatch, Schedule(beta=1 / 16)).contrast.vector() for each in (exact, device))
+    assert len(count) == 2 * 4 * 4  # samples, phases, readings
+    np.testing.assert_allclose(found, truth, atol=1e-4)
+
+
+class Told(Standard):
+    """A standard that finds what it is told."""
+
+    def __init__(self, strict=True):
+        self.strict, self.reason, self.count = strict, "", 0
+
+    def check(self):
+        self.count += 1
+        return Check(np.array([0.5, 5.0 if self.reason else 1.0]), self.reason)
+
+
+def test_checks_are_made_when_they_are_due(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr("equipoise.drivers.analog.device.time.monotonic", lambda: now[0])
+    standard = Told()
+    device, _, minibatch = ready(network(), standard=standard, check_minutes=2)
+    assert device.identity.details["check_minutes"] == 2
+    for now[0], count in ((119.0, 0), (120.0, 1), (239.0, 1), (240.0, 2)):
+        device.run(minibatch, Schedule())
+        assert standard.count == count
+    assert (device.health()["checks"], device.health()["check_missed_lsb"]) == (2, 1.0)
+    now[0], standard.reason = 360.0, "channel 1 reads 5 steps beside"
+    with pytest.raises(
+        CalibrationError, match=r"^The board has drifted: channel 1 reads 5 steps beside\. Run equipoise"
+    ):
+        device.run(minibatch, Schedule())
+    with pytest.raises(DeviceError, match="call configure and write first"):  # the check left its own weights there
+        device.run(minibatch, Schedule())
+
+
+def test_a_board_used_in_spite_of_its_drift_is_told():
+    standard, told = Told(strict=False), []
+    standard.reason = "channel 1"
+    device, _, minibatch = ready(network(), standard=standard)
+    device.listener = told.append
+    assert device.check().reason == "channel 1"
+    assert told == ["the board has drifted, and is used all the same: channel 1"]
+    device.run(minibatch, Schedule())
+
+
+@pytest.mark.parametrize("minutes", [-1.0, float("nan"), float("inf")])
+def test_wrong_minutes_between_checks(minutes):
+    with pytest.raises(CapabilityError, match="Minutes between checks"):
+        AnalogDevice(IdealBoard(), address="test:", check_minutes=minutes)
+
+
 def test_a_neuron_that_never_reads_the_same_is_named():
     rng = np.random.default_rng(0)
 
@@ -232,6 +297,11 @@ def test_a_phase_that_does_not_settle():
             Network((Module("h", 2, quartic=(1.0, 2.0)), Module("y", 1)), (Coupling("h", "y", 1),), "y"),
             "All neurons of a board have one quartic, the network's have 1 to 2: "
             "give all modules that are not clamped the same quartic",
+        ),
+        (
+            Network((Module("h", 2, railed=True), Module("y", 1)), (Coupling("h", "y", 1),), "y"),
+            "Module 'h' is to reach its rails, which a board takes for an overload: "
+            "leave out railed, and set quartic above 0",
         ),
     ],
 )  # fmt: skip

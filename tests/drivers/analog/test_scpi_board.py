@@ -132,6 +132,25 @@ def test_a_command_that_is_refused_makes_no_answer(connect):
     assert toy.messages[1].startswith("BIAS 0,0.1;CLV 1,0;")  # all of it again: what arrived is unknown
 
 
+def test_an_instrument_that_was_switched_off_and_on_is_noticed(connect):
+    toy = Toy({"ESR?": "128"})
+    board = connect(toy, ('error = "ERR?"', 'error = "ERR?"\nstatus = "ESR?"'))  # it was on before that: no news
+    toy.answers["ESR?"] = "36"  # other bits are the error queue's
+    board.wire(WIRING)
+    board.phase(drive())
+    toy.answers["ESR?"] = "+160"
+    with pytest.raises(DeviceError, match=r"was switched off and on, and has lost its settings: check its power, then"):
+        board.phase(drive(nudge=0.1))
+    toy.answers["ESR?"] = "0"
+    toy.messages.clear()
+    board.phase(drive(nudge=0.1))
+    assert toy.messages[0] == "A 0 0.5,1;B 0,0 0.25;B 0,1 -1;CL 1,0;OUT 0,1;ERR?;ESR?"
+    assert toy.messages[1].startswith("BIAS 0,0.1;CLV 1,0;TGT 0,-0.5;DA 1;DB 1;NU 0.1;")
+    toy.answers["ESR?"] = "on"
+    with pytest.raises(DeviceError, match=r"answers 'status' with 'on', not the number of a register$"):
+        board.phase(drive())
+
+
 class Changing(dict):
     """Answers of which some are taken from a list, one after the other, and the last of it for ever."""
 

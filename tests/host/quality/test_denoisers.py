@@ -21,6 +21,8 @@ def test_the_classifier_knows_digits():
     noise = 0.5 * np.random.default_rng(0).normal(size=data.test.shape)
     assert classifier.accuracy(noise, data.test_labels).value < 0.3
     assert classifier.confidence(data.test).low > classifier.confidence(noise).high
+    assert classifier.recognised(data.test).low > 0.9
+    assert classifier.recognised(0.2 * data.test).high < 0.5
     seen = classifier.features(data.test)
     assert seen.shape == (297, 24)
     half = [classifier.features(data.train[data.train_labels < 5])[:297], classifier.features(data.train)[:297]]
