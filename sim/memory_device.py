@@ -105,7 +105,7 @@ class MemoryDevice:
         for memory in self.memory.values():
             memory[:] = np.frombuffer(self._junk.randbytes(memory.nbytes), memory.dtype).reshape(memory.shape)
         for name in [name for name in self.memory if name.startswith("fine_")]:
-            self.memory[name] &= np.uint32(*self._masks[name])
+            self.memory[name] &= self._masks[name]
             self._see(name, slice(None))
         self._boot()
 
@@ -204,8 +204,6 @@ class MemoryDevice:
             return Status.REPLAYED, b""
         if name == "rule":
             words = words & np.array([[2**register.width - 1] for register in RULE[row : row + len(words)]], np.uint32)
-        if name.startswith("fine_"):
-            words = words & np.uint32(*self._masks[name])
         for offset, word in enumerate(words):
             if name != "registers":
                 memory[row + offset] = word & self._masks.get(name, np.uint32(2**32 - 1)).astype(memory.dtype)

@@ -123,7 +123,7 @@ class _Tables:
         """Whether the run that begins is to learn."""
         if "rule" not in self.device.memory:
             return False
-        asked = bool(self.device.memory["rule"][0, 0]) and self.mode in _ESTIMATORS and self.mode is not Mode.FREE
+        asked = bool(self.device.memory["rule"][0, 0]) and self.mode in (Mode.ONE_SIDED, Mode.SYMMETRIC)
         self.device.memory["rule"][0] = 0
         self.device.memory["updates"][1:] = 0
         return asked
@@ -155,13 +155,13 @@ class _Tables:
         device, network, contexts = self.device, self.network, self.geometry.contexts
         before = self._used(_SUMS) if learns else None
         self._leave_sums(run)
+        if before is not None:
+            self._update(before)
         steps = device.register("free_steps") + self.mode * device.register("nudged_steps")
         read = run.free[:, network.slices[network.output]]
         if self.mode is Mode.SAMPLE:
             steps = (device.register("schedule_rows") - 1) * device.register("free_steps")
             read = run.last[:, network.slices[network.modules[device.register("sampled")].name]]
-        if before is not None:
-            self._update(before)
         outputs = np.floor(read * 2.0**-self.formats.guard + 0.5)
         self._store("outputs", outputs.reshape(-1, 1))
         last = (self.batch - 1) // contexts * contexts  # the first sample of the last group
@@ -175,10 +175,10 @@ class _Tables:
 
     def _leave_sums(self, run: GoldenRun) -> None:
         memory = self.device.memory
+        if run.sums is None:  # as nothing was contrasted, nothing was cleared
+            return
         for name in _SUMS:
             memory[name][:] = 0
-        if run.sums is None:
-            return
         for number, groups in enumerate(self.groups):
             sides = (run.sums.U[number], run.sums.V[number])
             for module, row, group, side in self.ends:

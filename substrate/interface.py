@@ -134,10 +134,6 @@ class Substrate(Closing):
         Raises
         ------
         CapabilityError
-
-        Raises
-        ------
-        CapabilityError
             If the device cannot, or the minibatch is too large for it to.
         ForgottenError
             If nobody knows any more what the device holds.

@@ -15,17 +15,17 @@ _ECP5_CLOCK = 60_000_000
 SMALL_ECP5 = Geometry(
     lanes=8, contexts=2, neurons=256, rows=1024, groups=8, levels=8, sample_words=8192, output_words=4096
 )
-"""All 28 multipliers and all 56 block RAMs of an LFE5U-25F."""
+"""All 28 multipliers of an LFE5U-25F, and all of its 56 block RAMs."""
 
 MIDDLE_ECP5 = Geometry(
     lanes=8, contexts=5, neurons=256, rows=2048, groups=16, levels=8, sample_words=8192, output_words=4096
 )
-"""66 of the 72 multipliers of an LFE5U-45F."""
+"""67 of the 72 multipliers of an LFE5U-45F."""
 
 LARGE_ECP5 = Geometry(
     lanes=8, contexts=11, neurons=256, rows=4096, groups=16, levels=8, sample_words=8192, output_words=4096
 )
-"""144 of the 156 multipliers of an LFE5U-85F. Contexts rather than lanes: a lane without a rank channel idles."""
+"""145 of the 156 multipliers of an LFE5U-85F. Contexts rather than lanes: a lane without a rank channel idles."""
 
 
 def _icebreaker() -> Any:

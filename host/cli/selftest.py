@@ -28,7 +28,7 @@ def selftest(
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Test a gateware device: link, memories, multipliers, noise, training, updates and sampling, bit for bit.
+    """Test a gateware device: link, memories, multipliers, noise, training, updates and reverse process, bit for bit.
 
     The exit code is 1 if anything is wrong, and the last line names the first bad thing: lane, row, bit. What the
     device held is overwritten.

@@ -21,8 +21,9 @@ from equipoise.sim.model_device import ModelTransport, model_device
 from equipoise.substrate.errors import CapabilityError, DeviceError, ForgottenError, RunError
 from equipoise.substrate.learning import GUARD_BITS, Memory
 from equipoise.substrate.parameters import Parameters
+from equipoise.substrate.protocol import Operation
 
-from ..faults.wires import Clock
+from ..faults.wires import Clock, within
 from .runs import Silent, small_config, small_run
 
 STEPS = {"steps": 13, "checkpoint_every": 4, "evaluate_every": 6, "average": 0.9}
@@ -90,8 +91,8 @@ def test_a_run_cut_off_anywhere_ends_the_same(tmp_path, whole, learned):
     assert same(result(run), whole)
 
 
-def on_a_wire(board, faults: Faults, seed: int = 0):
-    mischief = Mischief(faults, seed)
+def on_a_wire(board, faults: Faults, seed: int = 0, only=None):
+    mischief = Mischief(faults, seed, only=only)
     return Supervised(lambda: GatewareDevice(Session(FaultyTransport(ModelTransport(board), mischief)))), mischief
 
 
@@ -109,7 +110,7 @@ def test_over_a_bad_wire_each_step_is_learned_once(tmp_path, whole, monkeypatch)
 def test_after_a_reset_it_goes_back_to_the_last_checkpoint(tmp_path, whole, monkeypatch, seed):
     Clock().install(monkeypatch.setattr)
     run, silent = learning_run(tmp_path), Silent()
-    device, mischief = on_a_wire(model_device(), Faults(reset=0.002, cut=0.001), seed)
+    device, mischief = on_a_wire(model_device(), Faults(reset=0.08, cut=0.04), seed, within(Operation.RUN))
     train(run, device, silent)
     assert device.reconnects and mischief.count
     assert any("goes on from the checkpoint of step" in warning for warning in silent.warnings)

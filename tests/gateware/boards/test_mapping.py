@@ -43,9 +43,9 @@ def test_every_multiplier_is_one_of_the_fpga(mapped: tuple[Geometry, str, dict[s
     geometry, _, cells = mapped
     lanes, contexts = geometry.lanes, geometry.contexts
     if "MULT18X18D" in cells:
-        assert cells["MULT18X18D"] == contexts * (lanes + 5) + 1
+        assert cells["MULT18X18D"] == contexts * (lanes + 5) + 2
     else:  # 16 x 16 bits: an 18 x 18 takes three of them, a 16 x 18 two
-        assert cells["SB_MAC16"] == contexts * (3 * lanes + 7) + 1
+        assert cells["SB_MAC16"] == contexts * (3 * lanes + 7) + 2
 
 
 def test_memories_are_block_ram(mapped: tuple[Geometry, str, dict[str, int]]) -> None:
