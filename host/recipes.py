@@ -12,7 +12,7 @@ from .config import TrainConfig
 from .data import load_data
 from .edm import Edm
 
-__all__ = ["RECIPES", "recipe"]
+__all__ = ["RECIPES", "recipe", "with_network"]
 
 
 def _network(
@@ -73,11 +73,12 @@ def _digits_quick(size: int, data: str) -> TrainConfig:
 
 
 def _points(size: int, data: str) -> TrainConfig:
-    """Two-dimensional sets: moons, swiss-roll, gaussians."""
+    """Two-dimensional sets: moons, swiss-roll, gaussians. As the full recipe, whose start has neurons that bend."""
     edm = Edm(levels=32, sigma_min=0.02)
     return TrainConfig(
-        "points", data, _network(size, 64, (8, 8, 2), edm, dt=0.125), edm=edm,
-        steps=1500, batch=128, learning_rate=3e-3, average=0.99, evaluate_every=150, checkpoint_every=50,
+        "points", data, _network(size, 128, (8, 8, 2), edm, dt=1.0, stiffness=0.5, quartic=0.0, railed=True),
+        start="wiener", edm=edm, steps=1500, batch=128, free_steps=12, nudged_steps=6, beta=1 / 8, learning_rate=6e-3,
+        average=0.99, evaluate_every=150, checkpoint_every=50,
     )  # fmt: skip
 
 
@@ -137,3 +138,19 @@ def recipe(name: str, data: str | None = None, **overrides: Any) -> TrainConfig:
     if overrides.get("update") == "device":  # whose checkpoints cost time on the link
         config = replace(config, checkpoint_every=4 * config.checkpoint_every)
     return replace(config, **overrides)
+
+
+def with_network(config: TrainConfig, network: Network) -> TrainConfig:
+    """The configuration with another network: as many noise levels as that has, and phases that last as long.
+
+    Steps are as many more as the network's are shorter: a recipe with few long ones says nothing of how many a network
+    needs whose neurons bear short ones only.
+    """
+    ratio = config.network.dt / network.dt
+    return replace(
+        config,
+        network=network,
+        edm=replace(config.edm, levels=network.levels),
+        free_steps=max(1, round(config.free_steps * ratio)),
+        nudged_steps=max(1, round(config.nudged_steps * ratio)),
+    )

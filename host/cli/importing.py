@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -64,7 +63,7 @@ def import_model(
     with open_device(device or "float:") as opened:
         address = opened.identity.address
         rows = [_measured(opened, model, config, loaded, each) for each in sorted({*model.ranks(), chosen})]
-    network = model.network(chosen, config.edm.levels, config.network.dt)
+    network = model.network(chosen, config.edm.levels)
     found = {"file": str(file), "device": address, "rank": chosen, "sigmas": rows[0].pop("sigmas"), "ranks": rows}
     for row in rows[1:]:
         del row["sigmas"]
@@ -91,10 +90,11 @@ def _measured(device: Substrate, model: Model, config: TrainConfig, data: Datase
     """What ``rank`` leaves out, and denoising errors on the device."""
     from ..baselines import REPORT_SIGMAS
     from ..evaluation import denoising_errors
+    from ..recipes import with_network
     from ..start import check_data
 
-    network = model.network(rank, config.edm.levels, config.network.dt)
-    tried = replace(config, network=network, edm=replace(config.edm, levels=network.levels))
+    network = model.network(rank, config.edm.levels)
+    tried = with_network(config, network)
     check_data(tried, data)
     device.configure(network)
     device.write(model.parameters(network))

@@ -143,12 +143,11 @@ def _beta(text: str | None) -> float | Literal["auto"] | None:
 
 
 def _configure(recipe: str, data: str | None, network: Path | None, settings: dict[str, Any]) -> TrainConfig:
-    """The recipe with what was said otherwise. The table of noise levels is as long as the network's."""
-    from dataclasses import replace
-
+    """The recipe with what was said otherwise; its phases last as long on a network of one's own."""
     from ...substrate.phases import Estimator
     from ...substrate.toml import read_network
     from ..recipes import recipe as make
+    from ..recipes import with_network
 
     chosen = {name: value for name, value in settings.items() if value is not None}
     if "estimator" in chosen:
@@ -159,8 +158,7 @@ def _configure(recipe: str, data: str | None, network: Path | None, settings: di
     config = make(recipe, data, **chosen)
     if network is None:
         return config
-    read = read_network(network)
-    return replace(config, network=read, edm=replace(config.edm, levels=read.levels))
+    return with_network(config, read_network(network))
 
 
 def _keep_import(run: Run) -> None:

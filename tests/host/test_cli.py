@@ -80,13 +80,16 @@ def test_beta_may_be_measured(train):
     assert "must be a number or auto, not 'best'" in err
 
 
-def test_a_network_of_ones_own_sets_the_noise_levels(train, tmp_path):
+def test_a_network_of_ones_own_sets_noise_levels_and_steps(train, tmp_path):
+    """Phases last as long as the recipe's, in steps half as long."""
     assert train("--out", "a")[0] == 0
-    text = network_to_toml(Run.open("a").config.network).replace("levels = 8", "levels = 5")
+    recipe = Run.open("a").config
+    text = network_to_toml(recipe.network).replace("levels = 8", "levels = 5").replace("dt = 0.25", "dt = 0.125")
     (tmp_path / "own.toml").write_text(text)
     assert train("--network", "own.toml", "--out", "b")[0] == 0
     config = Run.open("b").config
     assert config.network.levels == config.edm.levels == 5
+    assert (config.free_steps, config.nudged_steps) == (2 * recipe.free_steps, 2 * recipe.nudged_steps)
 
 
 def test_ctrl_c_leaves_a_checkpoint_and_resume_ends_the_same(train, call, monkeypatch):

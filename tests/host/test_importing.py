@@ -116,12 +116,22 @@ def test_the_command_and_fine_tuning(call, tmp_path):
     assert code == 0 and out.startswith("Network: mine/network.toml") and "--start mine/start.safetensors" in err
 
 
+def test_strong_hidden_neurons_relax(call):
+    """As strongly driven as those of a model of digits, whose network grew without bound in steps of the recipe."""
+    np.save("data.npy", RNG.normal(size=(60, 6)) @ RNG.normal(size=(6, 6)))
+    arrays = layers()
+    np.savez("mine.npz", **arrays | {"weight.input-hidden": 5 * arrays["weight.input-hidden"]})
+    code, out, err = call("import", "mine.npz", "--data", "data.npy", "--device", "float:", "--json")
+    assert code == 0, err
+    assert json.loads(out)["rank"] == 6
+
+
 def test_other_parameters_are_not_taken_for_the_imported_ones(call, tmp_path):
     """A start of one's own beside an old import.json says nothing of it; a damaged one is an error."""
     np.save("data.npy", RNG.normal(size=(60, 6)))
     np.savez("mine.npz", **layers())
     assert call("import", "mine.npz", "--data", "data.npy", "--device", "float:", "--rank", 2)[0] == 0
-    network = read_model(tmp_path / "mine.npz").network(2, 32, 1.0)
+    network = read_model(tmp_path / "mine.npz").network(2, 32)
     Parameters.zeros(network).save(tmp_path / "mine/start.safetensors", network)
     arguments = (
         "train", "--recipe", "digits", "--data", "data.npy", "--network", "mine/network.toml", "--start",

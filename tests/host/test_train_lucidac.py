@@ -77,6 +77,6 @@ def test_states_that_do_not_fit_end_it_in_one_line(prepared):
         code, _, err = prepared("train", "--recipe", "points", "--device", f"lucidac:{place}")
     assert code == 1
     assert err == (
-        "equipoise: A LUCIDAC has 8 integrators, one for each neuron that is not clamped, and this network needs 66: "
+        "equipoise: A LUCIDAC has 8 integrators, one for each neuron that is not clamped, and this network needs 130: "
         "use smaller modules\n"
     )
