@@ -141,7 +141,7 @@ def test_a_bad_wire_changes_nothing():
     parameters, _ = draw(SMALL, 5)
     # A run may take long before it counts as lost; on this wire, what is not answered at once is lost.
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("equipoise.drivers.gateware.SLOWEST_CLOCK", 1e30)
+        patch.setattr("equipoise.drivers.gateware_runs.SLOWEST_CLOCK", 1e30)
         bad.configure(SMALL)
         bad.write(parameters)
         results = [bad.run(minibatch, SHORT) for _ in range(5)]

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 from cobs import cobs
 
-from equipoise.drivers import faulty, gateware, session
+from equipoise.drivers import faulty, gateware_runs, session
 from equipoise.drivers.faulty import FaultyTransport, Mischief
 from equipoise.drivers.gateware import GatewareDevice
 from equipoise.drivers.session import Session
@@ -59,7 +59,7 @@ class Clock:
 
     def install(self, patch: Callable[[object, str, object], None] = setattr) -> None:
         """Have all that waits on a link live in this time."""
-        for module in (faulty, gateware, model, session, supervision):
+        for module in (faulty, gateware_runs, model, session, supervision):
             patch(module, "time", self)
 
 
