@@ -16,7 +16,7 @@ from .session import Answer
 
 __all__ = ["CHECK_CYCLES", "MemoryGuard"]
 
-CHECK_CYCLES = 5
+CHECK_CYCLES = 6
 """Clock cycles that the device takes for each word of a CHECK, at most."""
 
 _PART_WORDS = 2048

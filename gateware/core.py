@@ -119,12 +119,13 @@ class Core(wiring.Component):
         return updater
 
     def _reach(self, m: Module, inner, sequencer, updater) -> None:
-        """Who reaches the memories: the host, or the updater when it is on."""
+        """Who reaches the memories: the host, or, a cycle later if there is a choice, the updater when it is on."""
         for name in ("space", "row", "word", "write", "write_data"):
-            value = getattr(self.port, name)
-            if updater is not None:
-                value = Mux(updater.active, getattr(updater, name), value)
-            m.d.comb += getattr(inner, name).eq(value)
+            reached, host = getattr(inner, name), getattr(self.port, name)
+            if updater is None:
+                m.d.comb += reached.eq(host)
+            else:
+                m.d.sync += reached.eq(Mux(updater.active, getattr(updater, name), host))
         busy = self._busy(m, sequencer)
         m.d.comb += [inner.busy.eq(busy), self.port.busy.eq(busy if updater is None else busy | updater.busy)]
 

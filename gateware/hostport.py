@@ -3,10 +3,13 @@
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-__all__ = ["READ_LATENCY", "HostPort", "SpacePort"]
+__all__ = ["COMPACT_READ_LATENCY", "READ_LATENCY", "HostPort", "SpacePort"]
 
-READ_LATENCY = 4
+READ_LATENCY = 5
 """Clock cycles from ``read`` to valid ``read_data``, for every space."""
+
+COMPACT_READ_LATENCY = READ_LATENCY - 1
+"""The same of a compact device, in which nobody else reaches the memories."""
 
 
 class HostPort(wiring.Signature):

@@ -200,7 +200,7 @@ class Updater(wiring.Component):
     def _arithmetic(self, m: Module, kind, tick, rule, counters, noise, segment) -> None:
         """What happens to a parameter at each tick.
 
-        Its contrast sum is asked for until tick 2, so that it is there in tick 4 (also of a device of one lane, which
+        Its contrast sum is asked for until tick 2, so that it is there in tick 5 (also of a device of one lane, which
         answers a cycle sooner), then the parameter.
         """
         rate, decay, shift = Signal(15), Signal(15), Signal(5)
@@ -222,7 +222,7 @@ class Updater(wiring.Component):
         top = self._formats.weight.top << GUARD_BITS
         clipped_sum, sum_over = clip(fine + (total >> ROUNDED_BITS), top)
         clipped_left, left_over = clip(left, MOMENTUM_LIMIT)
-        decaying = tick == 8
+        decaying = tick == 9
         left_factor, right_factor = Signal(signed(16)), Signal(signed(16))
         m.d.comb += [
             left_factor.eq(Mux(decaying, fine >> GUARD_BITS, value)),
@@ -233,30 +233,30 @@ class Updater(wiring.Component):
             m.d.sync += counters[name].eq(counters[name] + event)
 
         with m.Switch(Mux(self.active, tick, 0)):
-            with m.Case(4):
-                m.d.sync += held.eq(self.read_data)
             with m.Case(5):
+                m.d.sync += held.eq(self.read_data)
+            with m.Case(6):
                 m.d.sync += shifted.eq((held << VALUE_BITS) >> shift)
                 m.d.sync += left.eq(Mux(rule["momentum"] == 0, 0, held - (held >> rule["momentum"])))
-            with m.Case(6):
+            with m.Case(7):
                 m.d.comb += noise.step.eq(1)
                 m.d.sync += [value.eq(clipped_value), bounded.eq(clipped_left)]
                 count("step_clips", value_over)
                 count("momentum_clips", left_over)
-            with m.Case(7):
-                m.d.sync += [fine.eq(self.read_data), product.eq(left_factor * right_factor)]
             with m.Case(8):
-                m.d.sync += [total.eq(product + noise.word[-ROUNDED_BITS:]), product.eq(left_factor * right_factor)]
+                m.d.sync += [fine.eq(self.read_data), product.eq(left_factor * right_factor)]
             with m.Case(9):
-                m.d.sync += total.eq(total - product)
+                m.d.sync += [total.eq(product + noise.word[-ROUNDED_BITS:]), product.eq(left_factor * right_factor)]
             with m.Case(10):
+                m.d.sync += total.eq(total - product)
+            with m.Case(11):
                 m.d.sync += moved.eq(clipped_sum)
                 count("parameter_clips", sum_over)
-            with m.Case(11):
-                m.d.comb += self.write.eq(1)
             with m.Case(12):
                 m.d.comb += self.write.eq(1)
-        momentum = (tick < 3) | (tick == 12)
+            with m.Case(13):
+                m.d.comb += self.write.eq(1)
+        momentum = (tick < 3) | (tick == 13)
         m.d.comb += [
             self.space.eq(Mux(momentum, SPACES["weight_momentum"].code, SPACES["fine_weights"].code) + kind.as_value()),
             self.write_data.eq(Mux(momentum, bounded, moved)),

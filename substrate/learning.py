@@ -57,7 +57,7 @@ MOMENTUM_LIMIT = 2**30 - 1
 LEARN_BATCH_LIMIT = BATCH_LIMIT // 2
 """Largest minibatch of a run that learns: one adds at most 2**30 to a contrast sum, so that none can overflow."""
 
-UPDATE_TICKS = 13
+UPDATE_TICKS = 14
 """Clock cycles that an update takes for a parameter."""
 
 STREAM = 3

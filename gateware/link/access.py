@@ -83,7 +83,7 @@ class SpaceTable(wiring.Component):
 class SpaceAccess(wiring.Component):
     """Walks through the words of some rows, reading them into bytes, or writing bytes into them.
 
-    A read takes 5 cycles a word, and at least a cycle a byte; a write takes a cycle a byte. The next word is read
+    A read takes 6 cycles a word, and at least a cycle a byte; a write takes a cycle a byte. The next word is read
     while the bytes of the last one go out.
 
     Attributes
