@@ -13,19 +13,20 @@ _ECP5_CLOCK = 60_000_000
 """What the boards' own geometries reach (docs/boards.md); smaller ones run faster. A bit takes 20 cycles at 3 Mbaud."""
 
 SMALL_ECP5 = Geometry(
-    lanes=8, contexts=2, neurons=256, rows=1024, groups=8, levels=8, sample_words=8192, output_words=4096
+    lanes=8, contexts=1, neurons=256, rows=1024, groups=8, levels=8, sample_words=8192, output_words=4096
 )
-"""All 28 multipliers of an LFE5U-25F, and all of its 56 block RAMs."""
+"""For an LFE5U-25F; two contexts would take all of its 28 multipliers and 56 block RAMs (docs/boards.md)."""
 
 MIDDLE_ECP5 = Geometry(
-    lanes=8, contexts=5, neurons=256, rows=2048, groups=16, levels=8, sample_words=8192, output_words=4096
+    lanes=8, contexts=3, neurons=256, rows=2048, groups=16, levels=8, sample_words=8192, output_words=4096
 )
-"""67 of the 72 multipliers of an LFE5U-45F."""
+"""For an LFE5U-45F; five contexts would take 67 of its 72 multipliers."""
 
 LARGE_ECP5 = Geometry(
-    lanes=8, contexts=11, neurons=256, rows=4096, groups=16, levels=8, sample_words=8192, output_words=4096
+    lanes=8, contexts=4, neurons=256, rows=4096, groups=16, levels=8, sample_words=8192, output_words=4096
 )
-"""145 of the 156 multipliers of an LFE5U-85F. Contexts rather than lanes: a lane without a rank channel idles."""
+"""For an LFE5U-85F; eleven contexts would take 145 of its 156 multipliers. Contexts rather than lanes: a lane without a
+rank channel idles."""
 
 
 def _icebreaker() -> Any:
