@@ -45,7 +45,7 @@ def test_every_multiplier_is_one_of_the_fpga(mapped: tuple[Geometry, str, dict[s
     if "MULT18X18D" in cells:
         assert cells["MULT18X18D"] == contexts * (lanes + 5) + 2
     else:  # 16 x 16 bits: an 18 x 18 takes three of them, a 16 x 18 two
-        assert cells["SB_MAC16"] == contexts * (3 * lanes + 7) + 2
+        assert cells["SB_MAC16"] == contexts * (3 * lanes + 7) + 3
 
 
 def test_memories_are_block_ram(mapped: tuple[Geometry, str, dict[str, int]]) -> None:
@@ -54,7 +54,7 @@ def test_memories_are_block_ram(mapped: tuple[Geometry, str, dict[str, int]]) ->
     if "DP16KD" in cells:
         a_lane = 1 + 2 + 1  # weights, their contrast, contrast of the gains
         a_context = 4  # two banks of states, biases, targets
-        shared = 1 + 2 + 4 + 4 + 2  # sites, biases and their contrast, samples, outputs
+        shared = 1 + 2 + 4 + 4 + 2 + 1  # sites, biases and their contrast, samples, outputs, schedule
         link = 3  # what waits, a request, an answer
         assert cells["DP16KD"] == lanes * a_lane + contexts * a_context + shared + link
     else:
