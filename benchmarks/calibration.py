@@ -1,7 +1,8 @@
 """What a calibration reaches: gradients against finite differences of the board's own loss, and predicted readings.
 
-    python benchmarks/calibration.py [--spice] [--seeds N] [--sizes 8x2,8x4,...] [--mismatch 0.02,0.03,0.05] [--error V]
-    python benchmarks/calibration.py --outside [--seeds N] [--error V]
+    python benchmarks/calibration.py [--spice] [--seeds N] [--first SEED] [--sizes 8x2,8x4,...]
+        [--mismatch 0.02,0.03,0.05] [--error V]
+    python benchmarks/calibration.py --outside [--seeds N] [--first SEED] [--error V]
 
 Prints tables in Markdown. Boards are virtual unless told otherwise; each seed is a board, its network and its samples.
 The output error is 50 mV unless told otherwise: a target is that far from where the board settles. The gradients are
@@ -131,14 +132,14 @@ def calibrated(board: AnalogBoard) -> Calibration:
         return calibrate(board, Settings(folder=Path(folder)))
 
 
-def reach(sizes: list[tuple[int, int]], mismatches: list[float], seeds: int, error: float, *, spice: bool) -> None:
+def reach(sizes: list[tuple[int, int]], mismatches: list[float], seeds: range, error: float, *, spice: bool) -> None:
     print("| board | mismatch | vectors | cosine before: mean | lowest | calibrated: mean | lowest | below before | "
-          "prediction before (LSB rms) | after: mean | worst |")  # fmt: skip
-    print("|---|---|---|---|---|---|---|---|---|---|---|")
+          "prediction before (LSB rms) | after: mean | worst | rejected |")  # fmt: skip
+    print("|---|---|---|---|---|---|---|---|---|---|---|---|")
     for neurons, channels in sizes:
         for mismatch in mismatches:
-            before, after, found, missed, vectors = [], [], [], [], 0
-            for seed in range(100, 100 + seeds):
+            before, after, found, missed, vectors, rejected = [], [], [], [], 0, 0
+            for seed in seeds:
                 with make(neurons, channels, mismatch, seed, spice=spice) as board:
                     done = calibrated(board)
                     truth, step = (spice_truth, 0.02) if spice else (virtual_truth, STEP)
@@ -146,11 +147,13 @@ def reach(sizes: list[tuple[int, int]], mismatches: list[float], seeds: int, err
                     after.append(gradient_cosine(board, done.correction(), seed, truth, error, step))
                 found.append(done.record.verification["as_found_lsb"])
                 missed.append(done.record.verification["as_left_lsb"])
+                rejected += bool(done.record.failed)
                 vectors = done.record.measured["vectors"] + done.record.measured["repeated"]
             worse = sum(a < b for a, b in zip(after, before, strict=True))
             print(f"| {neurons} neurons, {channels} channels | {mismatch:.0%} | {vectors} | {np.mean(before):.5f} | "
-                  f"{min(before):.5f} | {np.mean(after):.5f} | {min(after):.5f} | {worse} of {seeds} | "
-                  f"{np.mean(found):.0f} | {np.mean(missed):.2f} | {max(missed):.2f} |", flush=True)  # fmt: skip
+                  f"{min(before):.5f} | {np.mean(after):.5f} | {min(after):.5f} | {worse} of {len(seeds)} | "
+                  f"{np.mean(found):.0f} | {np.mean(missed):.2f} | {max(missed):.2f} | "
+                  f"{rejected} |", flush=True)  # fmt: skip
 
 
 def make(neurons: int, channels: int, mismatch: float, seed: int, *, spice: bool) -> AnalogBoard:
@@ -180,7 +183,7 @@ OUTSIDE = {
 }
 
 
-def outside(seeds: int, error: float) -> None:
+def outside(seeds: range, error: float) -> None:
     """Boards with effects that the model does not have."""
     print(
         "\n| effect | refused | cosine before: mean | calibrated: mean | lowest | below before | prediction (LSB rms) |"
@@ -188,7 +191,7 @@ def outside(seeds: int, error: float) -> None:
     print("|---|---|---|---|---|---|---|")
     for name, effects in OUTSIDE.items():
         refused, before, after, missed, said = 0, [], [], [], ""
-        for seed in range(200, 200 + seeds):
+        for seed in seeds:
             board = VirtualBoard(neurons=8, channels=4, mismatch=0.03, seed=seed, effects=effects)
             try:
                 done = calibrated(board)
@@ -208,24 +211,26 @@ def outside(seeds: int, error: float) -> None:
                 f"{np.mean(before):.5f} | {np.mean(after):.5f} | {min(after):.5f} | {worse} of {len(after)} | "
                 f"{np.mean(missed):.2f}"
             )
-        print(f"| {name} | {refused} of {seeds}{': ' if said else ''}{said} | {numbers} |", flush=True)
+        print(f"| {name} | {refused} of {len(seeds)}{': ' if said else ''}{said} | {numbers} |", flush=True)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--spice", action="store_true")
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--first", type=int, default=100, metavar="SEED", help="of the boards; the others follow")
     parser.add_argument("--sizes", default="8x2,8x4,8x8,16x4,32x2,32x8")
     parser.add_argument("--mismatch", default="0.02,0.03,0.05")
     parser.add_argument("--outside", action="store_true", help="effects outside the model instead")
     parser.add_argument("--error", type=float, default=0.05, metavar="V", help="output error")
     given = parser.parse_args()
+    seeds = range(given.first, given.first + given.seeds)
     if given.outside:
-        outside(given.seeds, given.error)
+        outside(seeds, given.error)
         return
     sizes = [tuple(map(int, size.split("x"))) for size in given.sizes.split(",")]
     mismatches = [float(m) for m in given.mismatch.split(",")]
-    reach([(n, k) for n, k in sizes], mismatches, given.seeds, given.error, spice=given.spice)
+    reach([(n, k) for n, k in sizes], mismatches, seeds, given.error, spice=given.spice)
 
 
 if __name__ == "__main__":

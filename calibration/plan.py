@@ -92,7 +92,9 @@ class Plan:
 
 
 def make_plan(limits: Limits, *, averages: int = 64, seed: int = 0) -> Plan:
-    """The plan for a board with ``limits``, drawn from ``seed``: 78 + 4 K vectors with five references.
+    """The plan for a board with ``limits``, drawn from ``seed``: 78 + 4 K vectors with five references, or more.
+
+    A bus tells one number a vector of N weights that sense, so beyond some neurons there are 3 N / 2 for couplings.
 
     Raises
     ------
@@ -127,7 +129,7 @@ class _Planner:
         alone = self._wire(Wiring(self._off, self._off, self._none, ~self._none))
         for _ in range(14):
             self._add("biases", alone, bias=self._bias())
-        for turn in range(24 + 4 * limits.channels):
+        for turn in range(max(24 + 4 * limits.channels, 3 * n // 2)):
             if turn % _PER_WIRING == 0:
                 coupled = self._coupled()
             self._driven("couplings", coupled)
