@@ -3,6 +3,7 @@
     python benchmarks/calibration.py [--spice] [--seeds N] [--first SEED] [--sizes 8x2,8x4,...]
         [--mismatch 0.02,0.03,0.05] [--error V]
     python benchmarks/calibration.py --outside [--seeds N] [--first SEED] [--error V]
+    python benchmarks/calibration.py --warm [--seeds N] [--first SEED] [--error V]
 
 Prints tables in Markdown. Boards are virtual unless told otherwise; each seed is a board, its network and its samples.
 The output error is 50 mV unless told otherwise: a target is that far from where the board settles. The gradients are
@@ -14,11 +15,14 @@ from __future__ import annotations
 import argparse
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from equipoise.calibration.model import Model
+from equipoise.calibration.plan import make_plan
 from equipoise.calibration.run import Calibration, Settings, calibrate
 from equipoise.drivers.analog.board import AnalogBoard, Drive
 from equipoise.drivers.analog.correction import AsMade, Correction
@@ -156,6 +160,49 @@ def reach(sizes: list[tuple[int, int]], mismatches: list[float], seeds: range, e
                   f"{rejected} |", flush=True)  # fmt: skip
 
 
+def warm(seeds: range, error: float) -> None:
+    """Boards calibrated at 37 and at 25 degrees, the newest, then used at others: with coefficients and without."""
+    print("| used at | cosine as found: mean | without coefficients: mean | lowest | with: mean | lowest | "
+          "prediction without (LSB rms): mean | worst | with: mean | worst |")  # fmt: skip
+    print("|---|---|---|---|---|---|---|---|---|---|")
+    boards = []
+    for seed in seeds:
+        board = VirtualBoard(neurons=8, channels=4, mismatch=0.03, seed=seed)
+        with tempfile.TemporaryDirectory() as folder:
+            for board.ambient in (37.0, 25.0):
+                record = calibrate(board, Settings(folder=Path(folder))).record
+        boards.append((seed, board, record))
+    for temperature in (25.0, 30.0, 35.0, 45.0):
+        cosines: dict[str, list[float]] = {"found": [], "without": [], "with": []}
+        missed: dict[str, list[float]] = {"without": [], "with": []}
+        for seed, board, record in boards:
+            board.ambient = temperature
+            blind = replace(record, temperature=record.temperature | {"coefficients": None})
+            cosines["found"].append(gradient_cosine(board, AsMade(board.limits.lsb), seed, virtual_truth, error))
+            for name, each in (("without", blind), ("with", record)):
+                correction = each.correction()
+                correction.at(board.sensors().temperature)
+                cosines[name].append(gradient_cosine(board, correction, seed, virtual_truth, error))
+                missed[name].append(held_out(board, each.board_model(board.sensors().temperature)))
+        print(f"| {temperature:g} C | {np.mean(cosines['found']):.5f} | " + " | ".join(
+            f"{np.mean(cosines[name]):.5f} | {min(cosines[name]):.5f}" for name in ("without", "with")
+        ) + " | " + " | ".join(
+            f"{np.mean(missed[name]):.2f} | {max(missed[name]):.2f}" for name in ("without", "with")
+        ) + " |", flush=True)  # fmt: skip
+
+
+def held_out(board: AnalogBoard, model: Model) -> float:
+    """Steps (rms) by which equilibria that no calibration saw are missed."""
+    plan, missed = make_plan(board.limits, seed=99), []
+    for vector in plan.vectors:
+        if vector.stage == "held-out" and vector.drive is not None:
+            wiring = plan.wirings[vector.wiring]
+            board.wire(wiring)
+            predicted = model.seen(board.limits, model.equilibrium(board.limits, wiring, vector.drive))
+            missed.append(board.phase(vector.drive).volts - predicted)
+    return float(np.sqrt(np.mean(np.square(missed)))) / board.limits.lsb
+
+
 def make(neurons: int, channels: int, mismatch: float, seed: int, *, spice: bool) -> AnalogBoard:
     if not spice:
         return VirtualBoard(neurons=neurons, channels=channels, mismatch=mismatch, seed=seed)
@@ -222,11 +269,15 @@ def main() -> None:
     parser.add_argument("--sizes", default="8x2,8x4,8x8,16x4,32x2,32x8")
     parser.add_argument("--mismatch", default="0.02,0.03,0.05")
     parser.add_argument("--outside", action="store_true", help="effects outside the model instead")
+    parser.add_argument("--warm", action="store_true", help="other temperatures than that of the calibration instead")
     parser.add_argument("--error", type=float, default=0.05, metavar="V", help="output error")
     given = parser.parse_args()
     seeds = range(given.first, given.first + given.seeds)
     if given.outside:
         outside(seeds, given.error)
+        return
+    if given.warm:
+        warm(seeds, given.error)
         return
     sizes = [tuple(map(int, size.split("x"))) for size in given.sizes.split(",")]
     mismatches = [float(m) for m in given.mismatch.split(",")]

@@ -11,6 +11,7 @@ from ..drivers.analog.board import Drive, Limits, Reading, Wiring
 from ..drivers.analog.correction import Correction
 from .doubt import Doubt
 from .model import Model
+from .thermal import Point, Thermal
 
 __all__ = ["Calibrated"]
 
@@ -18,6 +19,9 @@ Array = NDArray[np.float64]
 
 
 DOUBT_SEED = 0
+
+STIR = 0.1
+"""Kelvin by which the temperature must move before values are corrected anew: what sensors can tell."""
 
 BALANCE = 20
 """Rounds in which scales of neurons and of channels are balanced; each halves what is left, or better."""
@@ -65,6 +69,12 @@ class Calibrated(Correction):
         self._gains = model.drive_a, model.drive_b
         self._free: Array | None = None
         self._last: Drive | None = None
+        self._thermal: tuple[Point, Thermal] | None = None
+        self._temperature = float("nan")
+
+    def follow(self, point: Point, thermal: Thermal) -> None:
+        """From now on, :meth:`at` a temperature values are what ``thermal`` makes of those of ``point``."""
+        self._thermal, self._temperature = (point, thermal), point.temperature
 
     @property
     def record(self) -> str:
@@ -75,6 +85,16 @@ class Calibrated(Correction):
     def held(self) -> dict[str, int]:
         """Corrected values beyond the board's range, by kind."""
         return dict(self._held)
+
+    def at(self, temperature: float | None) -> bool:
+        """Values at ``temperature``, if coefficients are known and it has moved by :data:`STIR`."""
+        if self._thermal is None or temperature is None or abs(temperature - self._temperature) < STIR:
+            return False
+        point, thermal = self._thermal
+        moved = thermal.at(point, temperature)
+        self._temperature, self._model = temperature, moved.model
+        self._doubt = Doubt(self._limits, moved.model, moved.uncertainty, DOUBT_SEED)
+        return True
 
     def wiring(self, wanted: Wiring) -> Wiring:
         """Weights divided by how they sense and push."""

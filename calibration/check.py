@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import partial
 
 import numpy as np
 
-from ..drivers.analog.board import AnalogBoard
+from ..drivers.analog.board import AnalogBoard, Reading
 from ..drivers.analog.standard import Check, Standard
+from .agree import read_agreed
 from .history import History
-from .plan import BLOCKS, make_plan
+from .plan import Vector, make_plan
 from .record import Record
+from .thermal import SPAN
 
 __all__ = ["RecordStandard", "check_standard"]
 
@@ -47,29 +50,49 @@ class RecordStandard(Standard):
 
 def check_standard(board: AnalogBoard, record: Record) -> Check:
     """Read a few vectors of the record's plan again, and compare with what it predicts. Weights are overwritten."""
-    limits, model = board.limits, record.board_model()
+    limits, temperature = board.limits, board.sensors().temperature
+    model = record.board_model(temperature)
     plan = make_plan(limits, averages=record.standard["averages"], seed=record.standard["seed"])
-    missed = np.zeros(limits.neurons)
+    missed, valid = np.zeros(limits.neurons), np.ones(limits.neurons, dtype=bool)
     for stage, count in VECTORS:
         vectors = [vector for vector in plan.vectors if vector.stage == stage]
         for vector in vectors[:: max(len(vectors) // count, 1)][:count]:
             if vector.drive is None:
                 volts = np.full(limits.neurons, vector.reference)
-                read = [board.reference(vector.reference, plan.averages).volts for _ in range(BLOCKS)]
             else:
                 wiring = plan.wirings[vector.wiring]
                 volts = model.equilibrium(limits, wiring, vector.drive)
                 board.wire(wiring)
-                read = [board.phase(vector.drive).volts for _ in range(BLOCKS)]
-            missed = np.maximum(missed, np.abs(np.median(read, axis=0) - model.seen(limits, volts)))
+            read = read_agreed(partial(_read, board, vector, plan.averages), limits.lsb)
+            missed = np.maximum(missed, np.where(read.valid, np.abs(read.median - model.seen(limits, volts)), 0.0))
+            valid &= read.valid
     noise = np.hypot(np.array(record.noise["white"]) / np.sqrt(plan.averages), record.noise["slow"])
     limit = np.maximum(ALLOWED, NOISES * noise / limits.lsb)
     missed = missed / limits.lsb
     worst = int(np.argmax(missed / limit))
     reason = ""
-    if missed[worst] > limit[worst]:
+    if not valid.all():
+        reason = f"channel {int(np.argmin(valid))} is overloaded, or no readings of it agree"
+    elif missed[worst] > limit[worst]:
         reason = (
             f"channel {worst} reads {missed[worst]:.1f} steps beside what calibration {record.id} predicts "
-            f"(allowed: {limit[worst]:.1f})"
+            f"(allowed: {limit[worst]:.1f}){_warmer(record, temperature)}"
         )
-    return Check(missed, reason)
+    return Check(missed, reason, temperature)
+
+
+def _read(board: AnalogBoard, vector: Vector, averages: int, before: int) -> Reading:
+    """Read ``vector`` once more."""
+    return board.reference(vector.reference, averages) if vector.drive is None else board.phase(vector.drive)
+
+
+def _warmer(record: Record, temperature: float | None) -> str:
+    """What the board's temperature has to do with it, if it is far from that of the record."""
+    mean = record.temperature["mean"]
+    if mean is None or temperature is None or abs(temperature - mean) < SPAN:
+        return ""
+    known = "heeded" if record.thermal() else "not known: a calibration made now tells it"
+    return (
+        f"; the board is at {temperature:.1f} degrees Celsius and was calibrated at {mean:.1f}, "
+        f"what that does to it is {known}"
+    )

@@ -139,7 +139,8 @@ def _refuse_stuck(volts: Array, limits: Limits) -> None:
         channel = int(np.argmin(moved))
         raise DeviceError(
             f"Channel {channel} of the readout is stuck at {np.median(volts[:, channel]):.4g} V: it moves by "
-            f"{moved[channel]:.2g} V over references from {min(limits.references):g} to {max(limits.references):g} V"
+            f"{moved[channel]:.2g} V over references from {min(limits.references):g} to {max(limits.references):g} V; "
+            "check its converter and its cable"
         )
     # A converter that stops short reads two references alike, which no gain, offset and bow explain.
     steps = np.abs(np.diff(volts, axis=0)) / np.abs(np.diff(np.array(limits.references)))[:, None]

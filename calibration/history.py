@@ -87,6 +87,7 @@ class History:
         """
         path = self._path(record).with_suffix(".checks.jsonl")
         found = {"at": now.isoformat(), "missed_lsb": check.missed.tolist(), "reason": check.reason}
+        found["temperature"] = check.temperature
         try:
             with path.open("ab", buffering=0) as file:
                 file.write((json.dumps(found) + "\n").encode())

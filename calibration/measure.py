@@ -10,18 +10,13 @@ from numpy.typing import NDArray
 
 from ..drivers.analog.board import AnalogBoard, Drive, Reading, Trace, Wiring
 from ..substrate.errors import DeviceError
+from .agree import read_agreed
 from .journal import Journal
 from .plan import BLOCKS, Plan, Vector
 
 __all__ = ["Measured", "Records", "measure", "record_traces", "remeasure"]
 
 Array = NDArray[np.float64]
-
-AGREE = 3.0
-"""Steps of the readout within which two of a vector's readings must agree."""
-
-ATTEMPTS = 4
-"""How often a vector is measured before what does not agree is left out."""
 
 LOST = 0.1
 """Part of a channel's readings that may be left out before the board is refused."""
@@ -44,9 +39,9 @@ class Measured:
     spread
         Standard deviation (V, N) of a vector's readings, robust.
     valid
-        Mask (V, N): neither overloaded, nor unsettled, nor without two readings that agree.
-    temperature
-        (V,) in degrees Celsius; not a number where the board has no sensor.
+        Mask (V, N): enough readings agree that are neither overloaded nor unsettled.
+    temperature, supply
+        (V,) in degrees Celsius, and in volts; not a number where the board has no sensor.
     unsettled
         How far (N,) states typically move when a phase is run on once it has settled, in volts.
     repeated
@@ -57,6 +52,7 @@ class Measured:
     spread: Array
     valid: NDArray[np.bool_]
     temperature: Array
+    supply: Array
     unsettled: Array
     repeated: int
 
@@ -81,7 +77,7 @@ def measure(board: AnalogBoard, plan: Plan, journal: Journal, advance: Callable[
     for number, vector in enumerate(plan.vectors):
         if number not in journal:
             try:
-                journal.add(number, _measure(board, plan, vector, wired))
+                journal.add(number, _measure(board, plan, vector, wired, again=False))
             except DeviceError as error:
                 raise DeviceError(
                     f"Calibration stopped at vector {number + 1} of {len(plan.vectors)} ({vector.stage}): {error}. "
@@ -103,7 +99,7 @@ def remeasure(board: AnalogBoard, plan: Plan, journal: Journal, numbers: list[in
     """Measure vectors again that a fit found to be outliers."""
     wired: list[int] = []
     for number in numbers:
-        journal.add(number, _measure(board, plan, plan.vectors[number], wired, before=1))
+        journal.add(number, _measure(board, plan, plan.vectors[number], wired, again=True))
     return _collect(plan, journal)
 
 
@@ -120,24 +116,17 @@ def record_traces(board: AnalogBoard, plan: Plan) -> Records:
     return Records(step, rest)
 
 
-def _measure(board: AnalogBoard, plan: Plan, vector: Vector, wired: list[int], before: int = 0) -> dict[str, object]:
-    """Read one vector until two readings of every channel agree, or for :data:`ATTEMPTS`."""
-    attempts = before
-    for _ in range(ATTEMPTS):
-        attempts += 1
-        readings = [_read(board, plan, vector, wired, again=block > 0) for block in range(BLOCKS)]
-        volts = np.array([reading.volts for reading in readings])
-        gaps = np.diff(np.sort(volts, axis=0), axis=0).min(axis=0)
-        over = np.any([reading.overload for reading in readings], axis=0)
-        agreed = (gaps <= AGREE * plan.limits.lsb) & ~over & all(reading.settled for reading in readings)
-        if agreed.all():
-            break
-    temperature = readings[-1].temperature
+def _measure(board: AnalogBoard, plan: Plan, vector: Vector, wired: list[int], *, again: bool) -> dict[str, object]:
+    """Read one vector until its readings agree; ``again`` if it has been measured before."""
+    found = read_agreed(lambda before: _read(board, plan, vector, wired, again=before > 0), plan.limits.lsb)
+    sensors = board.sensors()
     return {
-        "volts": volts.tolist(),
-        "valid": agreed.tolist(),
-        "temperature": temperature,
-        "attempts": attempts,
+        "volts": found.volts.tolist(),
+        "valid": found.valid.tolist(),
+        "moved": found.moved.tolist(),
+        "temperature": sensors.temperature,
+        "supply": sensors.supply,
+        "repeated": again or found.readings > BLOCKS,
     }
 
 
@@ -159,12 +148,16 @@ def _collect(plan: Plan, journal: Journal) -> Measured:
     # The smaller gap of three readings of one normal distribution is 0.45 standard deviations on average.
     spread = np.maximum(gaps / 0.45, 0.0)
     driven = [vector.drive is not None for vector in plan.vectors]
-    temperature = np.array([np.nan if entry["temperature"] is None else entry["temperature"] for entry in entries])
+    temperature, supply = (
+        np.array([np.nan if entry[name] is None else entry[name] for entry in entries])
+        for name in ("temperature", "supply")
+    )
     return Measured(
         np.median(blocks, axis=1),
         spread,
         np.array([entry["valid"] for entry in entries]),
         temperature,
-        np.median(np.abs(blocks[driven, 0] - blocks[driven, -1]), axis=0),
-        sum(entry["attempts"] > 1 for entry in entries),
+        supply,
+        np.median(np.array([entry["moved"] for entry in entries])[driven], axis=0),
+        sum(entry["repeated"] for entry in entries),
     )

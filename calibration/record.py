@@ -15,6 +15,7 @@ from ..drivers.analog.board import BoardIdentity, Limits
 from ..substrate.errors import CalibrationError
 from .apply import Calibrated
 from .model import Model
+from .thermal import Point, Thermal
 
 __all__ = ["SCHEMA", "UNITS", "Record", "State", "board_uid"]
 
@@ -67,10 +68,11 @@ class Record:
     created, valid_until
         Times in UTC, as ISO 8601.
     temperature
-        ``mean`` and ``span`` over the calibration in degrees Celsius, None without a sensor; ``coefficient`` of the
-        readout's offset (V/K), None where the temperature moved too little to tell.
+        ``mean`` and ``span`` over the calibration in degrees Celsius, None without a sensor; ``coefficients``, what
+        the values change by a kelvin with their uncertainties (None if they are not known), and ``records``,
+        identifiers of the earlier ones that these come from.
     supply
-        Of the board (V); None where it has no way to tell.
+        Mean over the calibration (V); None where the board has no way to tell.
     reference
         ``volts`` and ``uncertainty`` (V) of what the readout was held against.
     limits
@@ -107,7 +109,7 @@ class Record:
     device: dict[str, str]
     created: str
     valid_until: str
-    temperature: dict[str, float | None]
+    temperature: dict[str, Any]
     supply: float | None
     reference: dict[str, Any]
     limits: dict[str, Any]
@@ -150,9 +152,22 @@ class Record:
             return State.EXPIRED
         return State.EXPIRING if now >= end - EXPIRING * (end - begin) else State.VALID
 
-    def board_model(self) -> Model:
-        """The model with this record's values."""
-        return self._model("value")
+    def point(self) -> Point | None:
+        """What was found, and at which temperature; None without a sensor."""
+        mean = self.temperature["mean"]
+        return None if mean is None else Point(mean, self._model("value"), self._model("uncertainty"))
+
+    def thermal(self) -> Thermal | None:
+        """Temperature coefficients, if they are known."""
+        values = self.temperature.get("coefficients")  # records of earlier versions have none
+        return Thermal.from_values(values) if values else None
+
+    def board_model(self, temperature: float | None = None) -> Model:
+        """The model with this record's values; at ``temperature`` (degrees Celsius) as far as that is known."""
+        point, thermal = self.point(), self.thermal()
+        if temperature is None or point is None or thermal is None:
+            return self._model("value")
+        return thermal.at(point, temperature).model
 
     def board_limits(self) -> Limits:
         """Limits of the board, as they were."""
@@ -161,7 +176,11 @@ class Record:
     def correction(self) -> Calibrated:
         """The correction that this record makes."""
         white, slow = np.array(self.noise["white"]), np.array(self.noise["slow"])
-        return Calibrated(self.board_limits(), self._model("value"), self._model("uncertainty"), white, slow, self.id)
+        model, uncertainty, thermal = self._model("value"), self._model("uncertainty"), self.thermal()
+        calibrated = Calibrated(self.board_limits(), model, uncertainty, white, slow, self.id)
+        if (point := self.point()) is not None and thermal is not None:
+            calibrated.follow(point, thermal)
+        return calibrated
 
     def to_json(self) -> bytes:
         """The content with its identifier, as a file holds it."""

@@ -24,15 +24,13 @@ from .model import Model
 from .noise import Dynamics, Noise, dynamics, noise
 from .plan import Plan, make_plan
 from .record import UNITS, Record, board_uid
+from .thermal import Point, find_thermal
 from .verify import Verdict, drifted, verify
 
 __all__ = ["Calibration", "Settings", "calibrate", "software_version"]
 
 VALID_DAYS = 30.0
 """How long a record may be used, unless told otherwise."""
-
-WARM = 1.0
-"""Degrees that the temperature must move for a coefficient to be told."""
 
 ROUNDS = 2
 """How often vectors that turn out to be outliers are measured again."""
@@ -110,7 +108,7 @@ def calibrate(
     """
     plan, history = make_plan(board.limits, averages=settings.averages, seed=settings.seed), History(settings.folder)
     begin = time.monotonic()
-    head = {"device": board_uid(board.identity), "firmware": board.identity.firmware, "plan": plan.key}
+    head = {"device": board_uid(board.identity), "firmware": board.identity.firmware, "plan": plan.key, "form": 2}
     journal = Journal(history.board_folder(board.identity) / "journal.jsonl", head)
     try:
         if journal.resumed:
@@ -147,8 +145,8 @@ def _record(
         device=asdict(board.identity),
         created=now.isoformat(),
         valid_until=(now + timedelta(days=settings.valid_days)).isoformat(),
-        temperature=_temperature(plan, measured),
-        supply=None,
+        temperature=_temperature(measured, fit, history.records(board_uid(board.identity)), now),
+        supply=None if np.isnan(measured.supply).any() else float(measured.supply.mean()),
         reference={"volts": list(limits.references), "uncertainty": limits.reference_uncertainty},
         limits={**asdict(limits), "references": list(limits.references)},
         values={
@@ -189,15 +187,27 @@ def _record(
     )
 
 
-def _temperature(plan: Plan, measured: Measured) -> dict[str, float | None]:
+def _temperature(measured: Measured, fit: Fit, earlier: list[Record], now: datetime) -> dict[str, Any]:
+    """Temperature, and its coefficients: from this and ``earlier`` records that still hold, else those known before."""
     seen = measured.temperature
     if np.isnan(seen).any():
-        return {"mean": None, "span": None, "coefficient": None}
-    span, coefficient = float(np.ptp(seen)), None
-    first = next(at for at, vector in enumerate(plan.vectors) if vector.reference == plan.vectors[-1].reference)
-    if abs(seen[-1] - seen[first]) >= WARM:
-        coefficient = float(np.mean(drifted(plan, measured)) / (seen[-1] - seen[first]))
-    return {"mean": float(seen.mean()), "span": span, "coefficient": coefficient}
+        return {"mean": None, "span": None, "coefficients": None, "records": []}
+    mean, span = float(seen.mean()), float(np.ptp(seen))
+    here, shape = Point(mean, fit.model, fit.uncertainty), fit.model.sense_a.shape
+    holding = [
+        (record.id, point)
+        for record in earlier
+        if record.state(now).usable and (point := record.point()) and point.model.sense_a.shape == shape
+    ]
+    found, source = find_thermal([here, *(point for _, point in holding)]), [known for known, _ in holding]
+    if found is None and earlier and (known := earlier[-1].thermal()) and known.slope.sense_a.shape == shape:
+        found, source = known, earlier[-1].temperature["records"]
+    return {
+        "mean": mean,
+        "span": span,
+        "coefficients": found.to_values() if found else None,
+        "records": source if found else [],
+    }
 
 
 def _arrays(plan: Plan, measured: Measured, fit: Fit, records: Records, noises: Noise) -> bytes:
@@ -206,6 +216,7 @@ def _arrays(plan: Plan, measured: Measured, fit: Fit, records: Records, noises: 
         "spread": measured.spread,
         "valid": measured.valid,
         "temperature": measured.temperature,
+        "supply": measured.supply,
         "residual": fit.residual,
         "stage": np.array([vector.stage for vector in plan.vectors]),
         "step_times": records.step.times,

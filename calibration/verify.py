@@ -78,15 +78,20 @@ def _reason(plan: Plan, measured: Measured, fit: Fit, verdict: Verdict) -> str:
         channel = int(np.argmax(verdict.channels_left / limit))
         return (
             f"channel {channel} is predicted to {verdict.channels_left[channel]:.1f} steps only (allowed: "
-            f"{limit[channel]:.1f}): it does something that the model does not have"
+            f"{limit[channel]:.1f}): it does something that the model does not have; check "
+            "its multipliers and amplifiers"
         )
     if np.any(left > limit):
         channel = int(np.argmax(left / limit))
-        return f"channel {channel} is fitted to {left[channel]:.1f} steps only (allowed: {limit[channel]:.1f})"
+        return (
+            f"channel {channel} is fitted to {left[channel]:.1f} steps only (allowed: {limit[channel]:.1f}): "
+            "its readings disagree with each other; check its cable, and calibrate with more --averages"
+        )
     if verdict.as_left > max(verdict.as_found, DETECTABLE):
+        channel = int(np.argmax(verdict.channels_left - verdict.channels_found))
         return (
             f"held-out readings are predicted worse with it ({verdict.as_left:.2f} steps) than without "
-            f"({verdict.as_found:.2f})"
+            f"({verdict.as_found:.2f}), most of all channel {channel}: calibrate with more --averages"
         )
     return ""
 

@@ -110,7 +110,15 @@ SPICE = Scheme(
     "spice",
     "an analog board as a circuit in ngspice",
     _open_spice,
-    options={"neurons": int, "channels": int, "mismatch": float, "seed": int, "noise": float, **_DEVICE},
+    options={
+        "neurons": int,
+        "channels": int,
+        "mismatch": float,
+        "seed": int,
+        "noise": float,
+        "temperature": float,
+        **_DEVICE,
+    },
 )
 VISA = Scheme("visa", "an analog board over VISA", _open_visa, target="RESOURCE", options={"profile": Path, **_DEVICE})
 SERIAL = replace(

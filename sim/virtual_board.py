@@ -7,9 +7,19 @@ from dataclasses import dataclass, field, fields, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ..drivers.analog.board import AnalogBoard, BoardIdentity, Drive, Limits, Reading, Trace, Wiring, check_wiring
+from ..drivers.analog.board import (
+    AnalogBoard,
+    BoardIdentity,
+    Drive,
+    Limits,
+    Reading,
+    Sensors,
+    Trace,
+    Wiring,
+    check_wiring,
+)
 from ..substrate.errors import CapabilityError, DeviceError
-from .nominal import OFFSET_SHARE, READ_NOISE, VOLTS, nominal_limits
+from .nominal import CALIBRATED_AT, OFFSET_SHARE, READ_NOISE, VOLTS, nominal_limits, sensed, warmed
 
 __all__ = ["Effects", "Imperfections", "VirtualBoard"]
 
@@ -27,8 +37,11 @@ SLOW_NOISE = 20e-6
 PHASE_SECONDS = 2e-3
 """How long a phase and its readings take, on the board's own clock (s)."""
 
-TEMPERATURE, SWING = 25.0, 0.5
-"""Of the board, and how far it goes up and down (degrees Celsius)."""
+SWING = 0.5
+"""How far the board's temperature goes up and down by itself (K)."""
+
+SUPPLY = 12.0
+"""Voltage that it is supplied with (V)."""
 
 OUTLIER = 0.2
 """Standard deviation of how far an outlier is off (V)."""
@@ -161,6 +174,11 @@ class VirtualBoard(AnalogBoard):
     effects
         What goes wrong beside.
 
+    Attributes
+    ----------
+    ambient
+        Temperature around it (degrees Celsius); it does something to all parts, which is drawn from the seed.
+
     Raises
     ------
     CapabilityError
@@ -184,6 +202,7 @@ class VirtualBoard(AnalogBoard):
         self._parts = Imperfections.draw(neurons, channels, mismatch, seed)
         self._effects = effects or Effects()
         self._rng = np.random.default_rng([seed, 1])
+        self.ambient, self._drawn = CALIBRATED_AT, (mismatch, seed)
         self._limits = nominal_limits(neurons, channels, _LARGEST)
         self._identity = BoardIdentity(
             "Equipoise", "virtual board", f"{neurons}x{channels}-mismatch{mismatch:g}-seed{seed}", "1"
@@ -208,12 +227,9 @@ class VirtualBoard(AnalogBoard):
 
     def wire(self, wiring: Wiring) -> None:
         """Set weights and switches."""
-        self._answer()
         check_wiring(self._limits, wiring)
         self._wire = _Wire(wiring)
-        parts, wire = self._parts, self._wire
-        wire.sense_a, wire.sense_b = wiring.a * parts.sense_a, wiring.b * parts.sense_b
-        wire.push_a, wire.push_b = wiring.a * parts.push_a, wiring.b * parts.push_b
+        self._answer()
 
     def phase(self, drive: Drive) -> Reading:
         """Settle, and read."""
@@ -231,7 +247,7 @@ class VirtualBoard(AnalogBoard):
         state = self._clamp(drive, state)
         steps = int(np.clip(np.ceil(interval / (self._limits.time_constant / 20)), 1, 20))
         free = ~self._wire.wiring.clamped
-        rate = free / (self._limits.time_constant * self._parts.time_constant)
+        rate = free / (self._limits.time_constant * self._here.time_constant)
         volts = np.empty((samples, len(state)))
         long = (
             interval > self._limits.time_constant
@@ -241,8 +257,8 @@ class VirtualBoard(AnalogBoard):
         for at in range(samples):
             volts[at] = state
             for _ in range(0 if long else steps):
-                half = state + 0.5 * interval / steps * rate * self.force(drive, state)
-                state = state + interval / steps * rate * self.force(drive, half)
+                half = state + 0.5 * interval / steps * rate * self._force(drive, state)
+                state = state + interval / steps * rate * self._force(drive, half)
         self._state = state
         spectrum = self._rng.standard_normal((samples // 2 + 1, len(state), 2)) @ np.array([1, 1j])
         ranks = np.maximum(np.arange(samples // 2 + 1), 1)[:, None]
@@ -260,6 +276,11 @@ class VirtualBoard(AnalogBoard):
             raise CapabilityError(f"References of this board are {known} V, not {volts:g}")
         return self._read(np.full(self._limits.neurons, volts), averages, settled=True)
 
+    def sensors(self) -> Sensors:
+        """Temperature and supply."""
+        self._answer()
+        return Sensors(sensed(self._temperature()), SUPPLY)
+
     def counters(self) -> dict[str, int | float]:
         """Requests, phases, and readings with an overload."""
         return dict(self._counters)
@@ -269,11 +290,12 @@ class VirtualBoard(AnalogBoard):
 
     def exact(self, drive: Drive, begin: Array | None = None) -> Array:
         """Where the states (N,) would settle, without noise and readout: what only tests and benchmarks may know."""
+        self._warm()
         return self._settle(drive, np.zeros(self._limits.neurons) if begin is None else begin)[0]
 
-    def force(self, drive: Drive, state: Array) -> Array:
-        """Force (N,) on each neuron, in volts over the resistor of a stiffness of 1."""
-        parts, wire = self._parts, self._wire
+    def _force(self, drive: Drive, state: Array) -> Array:
+        """Force (N,) on each neuron, in volts over the resistor of a stiffness of 1; after :meth:`_warm`."""
+        parts, wire = self._here, self._wire
         bus_a, bus_b = self._buses(state)
         nudge = self._nudge(drive)
         target = drive.target * parts.target_gain + parts.target_offset
@@ -285,27 +307,27 @@ class VirtualBoard(AnalogBoard):
         return np.asarray(force)
 
     def _buses(self, state: Array) -> tuple[Array, Array]:
-        parts, wire = self._parts, self._wire
+        parts, wire = self._here, self._wire
         return state @ wire.sense_a + parts.bus_a_offset, state @ wire.sense_b + parts.bus_b_offset
 
     def _nudge(self, drive: Drive) -> Array:
-        factor = self._parts.nudge_up if drive.nudge > 0 else self._parts.nudge_down
+        factor = self._here.nudge_up if drive.nudge > 0 else self._here.nudge_down
         return np.asarray(drive.nudge * factor * self._wire.wiring.output)
 
     def _clamp(self, drive: Drive, state: Array) -> Array:
-        held = drive.clamp * self._parts.clamp_gain + self._parts.clamp_offset
+        held = drive.clamp * self._here.clamp_gain + self._here.clamp_offset
         return np.where(self._wire.wiring.clamped, held, state)
 
     def _settle(self, drive: Drive, begin: Array) -> tuple[Array, bool]:
         """Follow the states to where they settle: implicit steps that grow, so that the nearest attractor is found."""
-        parts, wire = self._parts, self._wire
+        parts, wire = self._here, self._wire
         free = ~wire.wiring.clamped
         state, step = self._clamp(drive, begin), 0.5
         linear = -np.diag(parts.stiffness + self._nudge(drive))
         linear += (wire.push_a * (drive.drive_a * parts.drive_a)) @ wire.sense_b.T
         linear += (wire.push_b * (drive.drive_b * parts.drive_b)) @ wire.sense_a.T
         for _ in range(200):
-            force = self.force(drive, state)[free]
+            force = self._force(drive, state)[free]
             if float(np.abs(force).max(initial=0.0)) < 1e-11:
                 return state, True
             slope = linear - np.diag(3 * parts.quartic * state**2 + 4 * self._effects.fourth * state**3)
@@ -317,7 +339,7 @@ class VirtualBoard(AnalogBoard):
 
     def _convert(self, volts: Array) -> Array:
         """What the readout makes of ``volts`` (..., N), without noise."""
-        parts = self._parts
+        parts = self._here
         seen = parts.read_gain * volts + parts.read_offset + parts.read_bow * (volts**2 / VOLTS - VOLTS / 3)
         seen = seen + parts.before * (np.roll(volts, 1, axis=-1) - volts)
         return np.asarray(seen + parts.after * (np.roll(volts, -1, axis=-1) - volts))
@@ -344,8 +366,7 @@ class VirtualBoard(AnalogBoard):
             mean[effects.clipped] = np.clip(mean[effects.clipped], -1.0, 1.0)
         overload = over.any(axis=0)
         self._counters["overloads"] += bool(overload.any())
-        temperature = TEMPERATURE + SWING * np.sin(self._clock / 10)
-        reading = Reading(mean, overload, settled, temperature)
+        reading = Reading(mean, overload, settled)
         late = self._last is not None and rng.random() < effects.late
         answer, self._last = (self._last if late and self._last else reading), reading
         return replace(answer, volts=answer.volts.copy())
@@ -354,3 +375,14 @@ class VirtualBoard(AnalogBoard):
         self._counters["requests"] += 1
         if self._effects.fails is not None and self._counters["requests"] > self._effects.fails:
             raise DeviceError("The virtual board does not answer: open it again")
+        self._warm()
+
+    def _temperature(self) -> float:
+        return float(self.ambient + SWING * np.sin(self._clock / 10))
+
+    def _warm(self) -> None:
+        """What parts and weights are worth at the temperature of now."""
+        parts = self._here = warmed(self._parts, *self._drawn, self._temperature())
+        wire, wiring = self._wire, self._wire.wiring
+        wire.sense_a, wire.sense_b = wiring.a * parts.sense_a, wiring.b * parts.sense_b
+        wire.push_a, wire.push_b = wiring.a * parts.push_a, wiring.b * parts.push_b

@@ -17,6 +17,7 @@ __all__ = [
     "Drive",
     "Limits",
     "Reading",
+    "Sensors",
     "Trace",
     "Wiring",
     "check_drive",
@@ -138,14 +139,27 @@ class Reading:
         Mask (N,) of neurons that a rail, or the readout's range, holds.
     settled
         Whether the board itself found that nothing moves any more.
-    temperature
-        Of the board (degrees Celsius), or None if it has no sensor.
     """
 
     volts: Volts
     overload: NDArray[np.bool_]
     settled: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Sensors:
+    """What a board tells of its surroundings; None for what it has no sensor for.
+
+    Attributes
+    ----------
+    temperature
+        Of the board (degrees Celsius).
+    supply
+        Voltage that it is supplied with (V).
+    """
+
     temperature: float | None = None
+    supply: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +207,10 @@ class AnalogBoard(Closing):
     @abstractmethod
     def reference(self, volts: float, averages: int = 1) -> Reading:
         """Read one of ``limits.references`` on all channels of the readout, in place of the neurons."""
+
+    @abstractmethod
+    def sensors(self) -> Sensors:
+        """Ask what the board tells of its surroundings now."""
 
     @abstractmethod
     def counters(self) -> dict[str, int | float]:

@@ -34,6 +34,16 @@ class Correction(ABC):
         """
 
     @abstractmethod
+    def at(self, temperature: float | None) -> bool:
+        """Correct for what the board is at ``temperature`` (degrees Celsius; None if it does not tell) from now on.
+
+        Returns
+        -------
+        bool
+            Whether that changes what the board must be told: it must be wired anew then.
+        """
+
+    @abstractmethod
     def wiring(self, wanted: Wiring) -> Wiring:
         """Weights to tell the board so that it has the wanted ones."""
 
@@ -81,6 +91,10 @@ class AsMade(Correction):
     def held(self) -> dict[str, int]:
         """None: nothing is corrected."""
         return {}
+
+    def at(self, temperature: float | None) -> bool:
+        """The same at all temperatures."""
+        return False
 
     def wiring(self, wanted: Wiring) -> Wiring:
         """As wanted."""

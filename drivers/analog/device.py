@@ -37,8 +37,8 @@ USABLE = 0.1
 """Largest error of a gradient, as a part of its norm, at which a beta counts as usable."""
 
 
-_READINGS = 6
-"""Most readings of one phase."""
+_READINGS = 12
+"""Most readings of one phase: where a fifth of them are outliers, no two agree in one phase of millions."""
 
 _AGREE = 6
 """So many standard deviations may two readings of a neuron be apart."""
@@ -194,6 +194,7 @@ class AnalogDevice(Substrate):
             raise CapabilityError(f"A minibatch must have at most {BATCH_LIMIT} samples, not {len(minibatch)}")
         self._states = None
         begin = time.perf_counter()
+        self._feel(layout, parameters)
         minibatch, beyond = layout.hold(minibatch)
         held = self._correction.held
         shape = (len(minibatch), network.neurons)
@@ -262,6 +263,7 @@ class AnalogDevice(Substrate):
             refuse_drifted(found)
         elif found.reason:
             self.listener(f"the board has drifted, and is used all the same: {found.reason}")
+        self._correction.at(found.temperature)
         self._wire(layout, parameters)
         return found
 
@@ -284,7 +286,8 @@ class AnalogDevice(Substrate):
         as far as the correction knows it, and ``correction_uncertainty``, of the correction itself.
         ``smallest_beta`` is where it would be a tenth; infinite if the correction alone is less sure. ``held_clamps``
         and the like count corrected values beyond what the board can be told. ``return_volts`` is the
-        largest distance seen between free states of one sample. ``check_missed_lsb`` is by how much the worst channel
+        largest distance seen between free states of one sample. ``temperature`` is the board's at the start of the last
+        run, in degrees Celsius, if it has a sensor. ``check_missed_lsb`` is by how much the worst channel
         missed its standard in the last of ``checks``, in steps of the readout.
         """
         return {**self._board.counters(), **self._health}
@@ -300,8 +303,17 @@ class AnalogDevice(Substrate):
         return self._layout, self._parameters
 
     def _wire(self, layout: Layout, parameters: Parameters) -> None:
+        self._parameters = None  # until the board has them
         self._board.wire(self._correction.wiring(layout.wiring(parameters)))
         self._parameters = parameters
+
+    def _feel(self, layout: Layout, parameters: Parameters) -> None:
+        """Ask for the board's temperature, and correct for it."""
+        temperature = self._board.sensors().temperature
+        if temperature is not None:
+            self._health["temperature"] = temperature
+        if self._correction.at(temperature):
+            self._wire(layout, parameters)
 
     def _both(self, wanted: Drive, beta: float, free: Array) -> tuple[Array, Array]:
         """States with the positive and with the negative nudge, averaged over all phases of the order."""
@@ -317,20 +329,28 @@ class AnalogDevice(Substrate):
     def _phase(self, wanted: Drive, beta: float, *, restart: bool = False) -> tuple[Array, Reading]:
         """Run one phase; corrected states (N,) in network units, and what was read."""
         layout, _ = self._ready()
-        reading = self._agreed(self._correction.drive(layout.nudged(wanted, beta, restart=restart)))
+        reading, moved = self._agreed(self._correction.drive(layout.nudged(wanted, beta, restart=restart)))
         name = {0: "free", 1: "positive", -1: "negative"}[int(np.sign(beta))]
         if over := layout.names(reading.overload):
             raise DeviceError(
                 f"Overload in the {name} phase at {over}: lower gains or weights there, or check the board's supply"
             )
         if not reading.settled:
+            worst = int(np.argmax(moved[: layout.network.neurons]))
+            who = layout.names(np.arange(len(moved)) == worst)
             raise DeviceError(
-                f"The board did not settle in the {name} phase: weaken the couplings, lower beta, or let it take longer"
+                f"The board did not settle in the {name} phase, {who} moved by "
+                f"{moved[worst]:.2g} V: weaken the couplings, lower beta, or let it take longer"
             )
         return layout.states(self._correction.states(reading)), reading
 
-    def _agreed(self, drive: Drive) -> Reading:
+    def _agreed(self, drive: Drive) -> tuple[Reading, Array]:
         """Run a phase, and read it until two readings of every neuron agree: an answer may be late, or an outlier.
+
+        Returns
+        -------
+        Reading, array (N,)
+            What was read, and by how much the last two readings differ, in volts.
 
         Raises
         ------
@@ -349,9 +369,12 @@ class AnalogDevice(Substrate):
                 # The two that agree best, and what agrees with them: half of the others may be wrong on one side.
                 best = np.take_along_axis(volts, gaps.argmin(axis=0)[None], axis=0)
                 near = np.abs(volts - best) <= tolerance
-                return replace(readings[-1], volts=np.sum(volts * near, axis=0) / near.sum(axis=0))
+                agreed = replace(readings[-1], volts=np.sum(volts * near, axis=0) / near.sum(axis=0))
+                return agreed, np.abs(readings[-1].volts - readings[-2].volts)
+        worst = int(np.argmax((gaps.min(axis=0) * apart)[: layout.network.neurons]))
         raise DeviceError(
-            f"No two of {_READINGS} readings of {layout.names(apart)} agree: check the board's readout and wire"
+            f"No two of {_READINGS} readings of {layout.names(apart)} agree within {1e3 * tolerance[worst]:.2g} mV, "
+            f"they are from {volts[0, worst]:.4g} to {volts[-1, worst]:.4g} V: check the board's readout and wire"
         )
 
     def _saturations(self, beyond: int, before: dict[str, int]) -> Saturations:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import re
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,21 +12,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...substrate.errors import CapabilityError, DeviceError, EquipoiseError
-from .board import AnalogBoard, BoardIdentity, Drive, Limits, Reading, Trace, Wiring, check_drive, check_wiring
+from .answers import read_flag, read_numbers, write_number
+from .board import (
+    AnalogBoard,
+    BoardIdentity,
+    Drive,
+    Limits,
+    Reading,
+    Sensors,
+    Trace,
+    Wiring,
+    check_drive,
+    check_wiring,
+)
 from .instrument import Instrument, Wire
-from .profile import MAIN, Command, Profile, Wait, read_profile
+from .profile import MAIN, Command, Profile, Wait
+from .profile_file import read_profile
 from .serial_lines import SerialLines
+from .told import Told
 from .visa import VisaWire
 
 __all__ = ["ScpiBoard", "open_serial_board", "open_visa_board"]
 
 Array = NDArray[np.float64]
-
-SCPI_OVERLOAD = 9.9e37
-"""What SCPI instruments answer where a reading is beyond their range; either sign."""
-
-SCPI_NAN = 9.91e37
-"""What they answer where there is no reading."""
 
 POWER_ON = 128
 """Bit of the standard event status register (IEEE 488.2) that says that an instrument was switched on since."""
@@ -86,7 +93,7 @@ class ScpiBoard(AnalogBoard):
 
     def __init__(self, profile: Profile, instruments: dict[str, Instrument]) -> None:
         self._profile, self._instruments = profile, instruments
-        self._told: dict[tuple[str, int], str] = {}
+        self._told = Told(profile)
         self._wiring: Wiring | None = None
         self._lost = False
         self._counters: dict[str, int | float] = {"phases": 0, "records": 0, "unsettled": 0, "overloads": 0}
@@ -114,13 +121,7 @@ class ScpiBoard(AnalogBoard):
         """Set weights and switches."""
         check_wiring(self._limits, wiring)
         self._wiring, self._clamped = wiring, wiring.clamped.copy()
-        settings = [
-            *self._weights("weights_a", wiring.a),
-            *self._weights("weights_b", wiring.b),
-            *self._list("clamped", wiring.clamped),
-            *self._list("output", wiring.output),
-        ]
-        self._exchange(settings)
+        self._exchange(self._told.wiring(wiring))
         self._lost = False
 
     def phase(self, drive: Drive) -> Reading:
@@ -129,7 +130,7 @@ class ScpiBoard(AnalogBoard):
         self._recover()
         self._counters["phases"] += 1
         restart = self._restart(drive)
-        answers, settled = self._run([*self._settings(drive), *restart, *self._plain("start")])
+        answers, settled = self._run([*self._told.drive(drive), *restart, *self._told.plain("start")])
         self._counters["unsettled"] += not settled
         return self._reading(answers, settled, self._more(drive.averages))
 
@@ -139,11 +140,11 @@ class ScpiBoard(AnalogBoard):
         check_drive(self._limits, drive)
         self._recover()
         restart = self._restart(drive)
-        before = [*self._settings(drive), *restart]
-        query = command.send.format(samples=samples, interval=_number(interval))
+        before = [*self._told.drive(drive), *restart]
+        query = command.send.format(samples=samples, interval=write_number(interval))
         limit = self._profile.settle.limit + samples * interval
         answer = self._exchange(before, ["record"], timeout=limit, texts={"record": query})["record"]
-        volts = self._numbers(answer, command, samples * self._limits.neurons, "record")
+        volts = self._numbers(answer, samples * self._limits.neurons, "record")
         self._counters["records"] += 1
         if not np.all(np.isfinite(volts)):
             raise DeviceError(f"{self._name(command)} recorded what is beyond its range: lower biases or weights")
@@ -155,18 +156,26 @@ class ScpiBoard(AnalogBoard):
         if volts not in self._limits.references:
             known = ", ".join(f"{known:g}" for known in self._limits.references)
             raise CapabilityError(f"References of this board are {known} V, not {volts:g}")
-        texts = {"reference": command.send.format(value=_number(command.scale * volts + command.offset))}
-        settings = self._value("averages", averages)
+        texts = {"reference": command.send.format(value=write_number(command.scale * volts + command.offset))}
+        settings = self._told.value("averages", averages)
         readings = [
             self._numbers(
-                self._exchange(settings, ["reference"], texts=texts)["reference"],
-                command,
-                self._limits.neurons,
-                "reference",
+                self._exchange(settings, ["reference"], texts=texts)["reference"], self._limits.neurons, "reference"
             )
             for _ in range(1 if "averages" in self._profile.commands else averages)
         ]
-        return self._judge(np.mean(readings, axis=0), None, True, None)
+        return self._judge(np.mean(readings, axis=0), None, True)
+
+    def sensors(self) -> Sensors:
+        """Ask for temperature and supply, as far as the profile has queries for them."""
+        if not (names := [name for name in ("temperature", "supply") if name in self._profile.commands]):
+            return Sensors()
+        answers = self._exchange([], names)
+        found = {name: float(self._numbers(answers[name], 1, name)[0]) for name in names}
+        for name, value in found.items():
+            if not np.isfinite(value):
+                raise DeviceError(f"{self._main} answers '{name}' with an overload: check its sensor")
+        return Sensors(**found)
 
     def counters(self) -> dict[str, int | float]:
         """Phases and their faults; messages and faults of all instruments."""
@@ -202,60 +211,10 @@ class ScpiBoard(AnalogBoard):
             raise CapabilityError(f"This board cannot {what}: profile '{self._profile.source}' has no command '{name}'")
         return self._profile.commands[name]
 
-    # What is sent
-
     def _recover(self) -> None:
         """Set weights and switches again if an instrument may have lost them."""
         if self._lost and self._wiring is not None:
             self.wire(self._wiring)
-
-    def _settings(self, drive: Drive) -> list[tuple[str, str]]:
-        return [
-            *self._list("bias", drive.bias),
-            *self._list("clamp", drive.clamp),
-            *self._list("target", drive.target),
-            *self._list("drive_a", drive.drive_a, of="channel"),
-            *self._list("drive_b", drive.drive_b, of="channel"),
-            *self._value("nudge", drive.nudge),
-            *self._value("averages", drive.averages),
-        ]
-
-    def _weights(self, name: str, weights: Array) -> Iterable[tuple[str, str]]:
-        command, first = self._profile.commands[name], self._profile.first
-        for p, column in enumerate(weights.T):
-            if "values" in command.places:
-                yield from self._changed(name, p, channel=p + first, values=_join(command, column))
-                continue
-            for i, weight in enumerate(column):
-                index = p * self._limits.neurons + i
-                places = {"channel": p + first, "neuron": i + first, "value": _join(command, [weight])}
-                yield from self._changed(name, index, **places)
-
-    def _list(self, name: str, values: NDArray[np.generic], *, of: str = "neuron") -> Iterable[tuple[str, str]]:
-        command = self._profile.commands[name]
-        numbers = np.asarray(values, dtype=float)
-        if "values" in command.places:
-            yield from self._changed(name, 0, values=_join(command, numbers))
-            return
-        for i, value in enumerate(numbers):
-            yield from self._changed(name, i, **{of: i + self._profile.first, "value": _join(command, [value])})
-
-    def _value(self, name: str, value: float) -> list[tuple[str, str]]:
-        command = self._profile.commands.get(name)
-        return list(self._changed(name, 0, value=_join(command, [value]))) if command else []
-
-    def _plain(self, name: str) -> list[tuple[str, str]]:
-        command = self._profile.commands.get(name)
-        return [(command.to, command.send)] if command else []
-
-    def _changed(self, name: str, index: int, **places: object) -> Iterable[tuple[str, str]]:
-        """The command's text, if it differs from what was last sent for this value."""
-        command = self._profile.commands[name]
-        pin = command.pins[index] if command.pins else ""
-        text = command.send.format(pin=pin, **places)
-        if self._told.get((name, index)) != text:
-            self._told[name, index] = text
-            yield command.to, text
 
     # Messages
 
@@ -289,7 +248,7 @@ class ScpiBoard(AnalogBoard):
                 self._check(target, answers.pop("error", "0"))
                 found |= answers
         except EquipoiseError:
-            self._told.clear()  # what of it the instrument has taken is unknown
+            self._told.forget()
             self._lost = True
             raise
         return found
@@ -323,20 +282,20 @@ class ScpiBoard(AnalogBoard):
         if not drive.restart:
             return []
         if "restart" in self._profile.commands:
-            return self._plain("restart")
+            return self._told.plain("restart")
         everywhere = np.ones(self._limits.neurons, dtype=bool)
         held = replace(drive, clamp=np.zeros(self._limits.neurons), nudge=0.0)
-        before = [*self._settings(held), *self._list("clamped", everywhere), *self._plain("start")]
+        before = [*self._told.drive(held), *self._told.clamped(everywhere), *self._told.plain("start")]
         if not self._run(before)[1]:
             raise DeviceError(f"{self._main} did not settle at 0 V with all neurons clamped: check its switches")
-        return list(self._list("clamped", self._clamped))
+        return self._told.clamped(self._clamped)
 
     def _run(self, before: list[tuple[str, str]]) -> tuple[dict[str, str], bool]:
         """Send ``before`` and wait; the answers to all that is read, and whether the board settled."""
-        settle, commands = self._profile.settle, self._profile.commands
+        settle = self._profile.settle
         if settle.wait is Wait.ANSWER:
             answers = self._exchange(before, ["settled", *self._reads()], timeout=settle.limit)
-            return answers, self._flag(answers["settled"], commands["settled"])
+            return answers, self._flag(answers["settled"])
         if settle.wait is Wait.POLL:
             settled = self._poll(before)
             return self._exchange([], self._reads()), settled
@@ -346,30 +305,28 @@ class ScpiBoard(AnalogBoard):
         """Further readings to average here, where the board has no command for it."""
         if "averages" in self._profile.commands:
             return []
-        command, neurons = self._profile.commands["read"], self._limits.neurons
-        return [
-            self._numbers(self._exchange([], ["read"])["read"], command, neurons, "read") for _ in range(averages - 1)
-        ]
+        neurons = self._limits.neurons
+        return [self._numbers(self._exchange([], ["read"])["read"], neurons, "read") for _ in range(averages - 1)]
 
     def _poll(self, before: list[tuple[str, str]]) -> bool:
-        settle, command = self._profile.settle, self._profile.commands["settled"]
+        settle = self._profile.settle
         deadline = time.monotonic() + settle.limit
         self._exchange(before)
-        while not self._flag(self._exchange([], ["settled"])["settled"], command):
+        while not self._flag(self._exchange([], ["settled"])["settled"]):
             if time.monotonic() >= deadline:
                 return False
             time.sleep(settle.interval)
         return True
 
     def _repeat(self, before: list[tuple[str, str]]) -> tuple[dict[str, str], bool]:
-        settle, command = self._profile.settle, self._profile.commands["read"]
+        settle = self._profile.settle
         deadline = time.monotonic() + settle.limit
         self._exchange(before)
         last, same = None, 1
         while True:
             time.sleep(settle.interval)
             answers = self._exchange([], self._reads())
-            volts = self._numbers(answers["read"], command, self._limits.neurons, "read")
+            volts = self._numbers(answers["read"], self._limits.neurons, "read")
             agrees = last is not None and bool(np.all(np.abs(volts - last) <= settle.tolerance))
             last, same = volts, same + 1 if agrees else 1
             if same >= AGREEING or not np.all(np.isfinite(volts)):
@@ -380,59 +337,29 @@ class ScpiBoard(AnalogBoard):
     # What is read
 
     def _reads(self) -> list[str]:
-        return [name for name in ("read", "overload", "temperature") if name in self._profile.commands]
+        return [name for name in ("read", "overload") if name in self._profile.commands]
 
     def _reading(self, answers: dict[str, str], settled: bool, more: list[Array]) -> Reading:
-        commands, neurons = self._profile.commands, self._limits.neurons
-        volts = np.mean([self._numbers(answers["read"], commands["read"], neurons, "read"), *more], axis=0)
-        overload = temperature = None
+        neurons, overload = self._limits.neurons, None
+        volts = np.mean([self._numbers(answers["read"], neurons, "read"), *more], axis=0)
         if "overload" in answers:
-            flags = self._numbers(answers["overload"], commands["overload"], neurons, "overload")
+            flags = self._numbers(answers["overload"], neurons, "overload")
             if not set(flags) <= {0.0, 1.0}:
                 raise DeviceError(f"{self._main} answers 'overload' with '{answers['overload']}', not 0 or 1 a neuron")
             overload = flags == 1
-        if "temperature" in answers:
-            temperature = float(self._numbers(answers["temperature"], commands["temperature"], 1, "temperature")[0])
-        return self._judge(volts, overload, settled, temperature)
+        return self._judge(volts, overload, settled)
 
-    def _judge(
-        self, volts: Array, overload: NDArray[np.bool_] | None, settled: bool, temperature: float | None
-    ) -> Reading:
+    def _judge(self, volts: Array, overload: NDArray[np.bool_] | None, settled: bool) -> Reading:
         over = ~np.isfinite(volts)
         if overload is not None:
             over |= overload
         self._counters["overloads"] += bool(over.any())
         held = np.clip(volts, -self._limits.volts, self._limits.volts) if over.any() else volts
-        return Reading(held, over, settled, temperature)
+        return Reading(held, over, settled)
 
-    def _numbers(self, answer: str, command: Command, count: int, name: str) -> Array:
-        """Numbers of an answer in the units that commands have; infinite where SCPI says overload."""
-        words = re.split(r"[,\s]+", answer.strip())
-        if len(words) != count:
-            raise DeviceError(f"{self._name(command)} answers '{name}' with {len(words)} values, not {count}")
-        values: Array = np.empty(count)
-        for index, word in enumerate(words):
-            try:
-                value = float(word)
-            except ValueError:
-                raise DeviceError(
-                    f"{self._name(command)} answers '{name}' with '{word[:40]}' as value {index}, not a number"
-                ) from None
-            if math.isnan(value) or (abs(value) >= SCPI_NAN * (1 - 1e-6) and not math.isinf(value)):
-                raise DeviceError(f"{self._name(command)} answers '{name}' with no reading ({word}) as value {index}")
-            overloaded = math.isinf(value) or abs(value) >= SCPI_OVERLOAD * (1 - 1e-6)
-            values[index] = math.copysign(math.inf, value) if overloaded else (value - command.offset) / command.scale
-        return values
+    def _numbers(self, answer: str, count: int, name: str) -> Array:
+        command = self._profile.commands[name]
+        return read_numbers(answer, command, count, name, self._name(command))
 
-    def _flag(self, answer: str, command: Command) -> bool:
-        if answer.strip() not in {"0", "1", "+0", "+1"}:
-            raise DeviceError(f"{self._name(command)} answers 'settled' with '{answer[:40]}', not 0 or 1")
-        return answer.strip().endswith("1")
-
-
-def _join(command: Command, values: Iterable[float]) -> str:
-    return ",".join(_number(command.scale * value + command.offset) for value in values)
-
-
-def _number(value: float) -> str:
-    return f"{value:.9g}"
+    def _flag(self, answer: str) -> bool:
+        return read_flag(answer, self._name(self._profile.commands["settled"]))

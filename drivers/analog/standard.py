@@ -26,10 +26,13 @@ class Check:
         Largest difference (N,) of each channel from what the record predicts, in steps of the readout.
     reason
         Why the record must not be used any more; empty if it may.
+    temperature
+        Of the board (degrees Celsius), or None if it has no sensor.
     """
 
     missed: NDArray[np.float64]
     reason: str
+    temperature: float | None = None
 
 
 class Standard(ABC):

@@ -11,6 +11,7 @@ import numpy as np
 
 from ...calibration.history import History
 from ...calibration.record import Record
+from ...calibration.thermal import SPAN
 from ...substrate.errors import CalibrationError
 from ...substrate.files import write_atomically
 from ..templates import template
@@ -69,7 +70,7 @@ def _why(history: History, record: Record) -> str:
 
 
 def _rows(record: Record) -> list[tuple[str, str]]:
-    temperature, noise = record.temperature["mean"], record.noise
+    noise, supply = record.noise, record.supply
     found, left = (record.verification[f"as_{when}_lsb"] for when in ("found", "left"))
     drift = float(np.abs(record.drift).max()) / record.limits["lsb"]
     return [
@@ -77,7 +78,9 @@ def _rows(record: Record) -> list[tuple[str, str]]:
         ("firmware", record.device["firmware"]),
         ("created", record.created[:19]),
         ("valid until", record.valid_until[:19]),
-        ("temperature", "no sensor" if temperature is None else f"{temperature:.1f} degrees Celsius"),
+        ("temperature", _temperature(record)),
+        ("temperature coefficients", _coefficients(record)),
+        ("supply", "no sensor" if supply is None else f"{supply:.3g} V"),
         ("reference", ", ".join(f"{v:g}" for v in record.reference["volts"]) + " V, "
          f"+-{1e6 * record.reference['uncertainty']:.0f} uV"),
         ("held-out readings, as found", f"{found:.2f} LSB rms"),
@@ -85,8 +88,25 @@ def _rows(record: Record) -> list[tuple[str, str]]:
         ("residual over noise, readout and network", ", ".join(f"{chi:.2f}" for chi in record.residual["chi"])),
         ("vectors, measured again", f"{record.measured['vectors']}, {record.measured['repeated']}"),
         ("noise of a reading, median", f"{1e6 * np.median(noise['white']):.0f} uV"),
-        ("drift, largest", f"{drift:.1f} LSB/h"),
+        ("drift, largest", f"{drift:.1f} LSB/h, told from {record.measured['seconds']:.0f} s; not applied"),
         ("settling time", f"{1e6 * record.dynamics['settling']:.0f} us"),
         ("parent", record.parent or "none"),
         ("software", record.software),
     ]  # fmt: skip
+
+
+def _temperature(record: Record) -> str:
+    mean, span = record.temperature["mean"], record.temperature["span"]
+    return "no sensor" if mean is None else f"{mean:.1f} degrees Celsius, moved by {span:.1f} K"
+
+
+def _coefficients(record: Record) -> str:
+    """The largest of readout gains and offsets, and where they come from."""
+    thermal = record.thermal()
+    if thermal is None:
+        return f"not known: needs records of this board at temperatures at least {SPAN:g} K apart"
+    gain, offset = (float(np.abs(values).max()) for values in (thermal.slope.read_gain, thermal.slope.read_offset))
+    return (
+        f"applied; readout at most {1e6 * gain:.0f} ppm/K and {1e6 * offset:.0f} uV/K, with "
+        f"{', '.join(record.temperature['records'])}"
+    )

@@ -20,6 +20,7 @@ def serve_board(
     mismatch: Annotated[float, typer.Option(help="Mismatch of its parts, as a fraction: 0.03 is 3 %.")] = 0.03,
     seed: Annotated[int, typer.Option(help="Which board: its parts are drawn from this.")] = 0,
     noise: Annotated[float, typer.Option(help="Noise of each neuron in volts; slow.")] = 0.0,
+    temperature: Annotated[float, typer.Option(help="Of all parts, in degrees Celsius.")] = 25.0,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
@@ -46,7 +47,9 @@ def serve_board(
         )
     announce = announcer(as_json)
     try:
-        with SpiceBoard(neurons=neurons, channels=channels, mismatch=mismatch, seed=seed, noise=noise) as board:
+        with SpiceBoard(
+            neurons=neurons, channels=channels, mismatch=mismatch, seed=seed, noise=noise, temperature=temperature
+        ) as board:
             serve_on(board, host=host, port=port, pty=pty, announce=announce)
     except KeyboardInterrupt:
         console.print("Stopped.")  # the way to end it, so not a failure

@@ -19,12 +19,14 @@ from ...drivers.analog.board import (
     Drive,
     Limits,
     Reading,
+    Sensors,
     Trace,
     Wiring,
     check_drive,
     check_wiring,
 )
 from ...substrate.errors import CapabilityError, DeviceError, EquipoiseError
+from ..nominal import CALIBRATED_AT, sensed, warmed
 from .ngspice import find_ngspice
 from .parts import Adc, Parts, board_limits
 
@@ -38,6 +40,12 @@ MISMATCH_LIMIT = 0.2
 
 START = 60.0
 """Seconds that the process may take to come up."""
+
+HOTTEST = 85.0
+"""Temperature to which parts are sold (degrees Celsius), either side of 0."""
+
+SUPPLY = 12.0
+"""Voltage that the board is supplied with (V), behind regulators: no part heeds it."""
 
 DEADLINE = 120.0
 """Seconds that one request may take: a phase of the largest circuit that never settles takes less."""
@@ -57,6 +65,9 @@ class SpiceBoard(AnalogBoard):
         Which board.
     noise
         Noise of each neuron (V), see :class:`~.circuit.Circuit`; slow.
+    temperature
+        Of all parts (degrees Celsius): what it does to each is drawn from the seed. The same board at another one has
+        the same serial number.
 
     Raises
     ------
@@ -76,6 +87,7 @@ class SpiceBoard(AnalogBoard):
         mismatch: float = 0.0,
         seed: int = 0,
         noise: float = 0.0,
+        temperature: float = CALIBRATED_AT,
     ) -> None:
         self._limits = board_limits(neurons, channels)
         if not 0 <= mismatch <= MISMATCH_LIMIT:
@@ -86,16 +98,22 @@ class SpiceBoard(AnalogBoard):
             raise CapabilityError(f"Seed of a SPICE board must be at least 0, not {seed}")
         if not 0 <= noise <= self._limits.volts:
             raise CapabilityError(f"Noise of a SPICE board must be from 0 to {self._limits.volts:g} V, not {noise:g}")
+        if not -HOTTEST <= temperature <= HOTTEST:
+            raise CapabilityError(
+                f"Temperature of a SPICE board must be within +-{HOTTEST:g} degrees Celsius, not {temperature:g}"
+            )
         find_ngspice()
+        self._temperature = temperature
         self._identity = BoardIdentity(
             "Equipoise", "SPICE board", f"{neurons}x{channels}-mismatch{mismatch:g}-noise{noise:g}-seed{seed}", "1"
         )
-        self._adc = Adc(self._limits, mismatch, seed)
+        self._adc = Adc(self._limits, mismatch, seed, temperature)
         self._counters: dict[str, int | float] = {"phases": 0, "records": 0, "unsettled": 0, "overloads": 0}
         self._pipe, self._process, self._said = _start()
         self._opened = True
         try:
-            self._ask("", START, self._limits, Parts.draw(neurons, channels, mismatch, seed), noise)
+            parts = warmed(Parts.draw(neurons, channels, mismatch, seed), mismatch, seed, temperature)
+            self._ask("", START, self._limits, parts, noise)
         except EquipoiseError:
             self.close()
             raise
@@ -141,6 +159,10 @@ class SpiceBoard(AnalogBoard):
             raise CapabilityError(f"References of this board are {known} V, not {volts:g}")
         return self._read(np.full(self._limits.neurons, volts), averages, settled=True)
 
+    def sensors(self) -> Sensors:
+        """Temperature and supply."""
+        return Sensors(sensed(self._temperature), SUPPLY)
+
     def counters(self) -> dict[str, int | float]:
         """Phases, records, phases that did not settle, and readings with an overload."""
         return dict(self._counters)
@@ -158,7 +180,7 @@ class SpiceBoard(AnalogBoard):
     def _read(self, states: Any, averages: int, settled: bool) -> Reading:
         volts, overload = self._adc.read(states, averages)
         self._counters["overloads"] += bool(overload.any())
-        return Reading(volts, overload, settled, temperature=27.0)  # what ngspice takes all parts to be at
+        return Reading(volts, overload, settled)
 
     def _ask(self, name: str, deadline: float, *arguments: object) -> Any:
         if not self._opened:

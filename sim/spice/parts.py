@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...drivers.analog.board import Limits
-from ..nominal import OFFSET_SHARE, READ_NOISE, nominal_limits
+from ..nominal import CALIBRATED_AT, OFFSET_SHARE, READ_NOISE, nominal_limits, warmed
 
 __all__ = ["NEURONS_LIMIT", "Adc", "Parts", "board_limits"]
 
@@ -84,6 +84,14 @@ class Parts:
         return cls(**drawn)
 
 
+@dataclass(frozen=True, slots=True)
+class _Readout:
+    """Parts of the converter that heed temperature: factors and offsets (N,)."""
+
+    read_gain: Array
+    read_offset: Array
+
+
 class Adc:
     """The readout: a converter behind a multiplexer, with gain, offset, bow and crosstalk for each neuron.
 
@@ -98,13 +106,18 @@ class Adc:
         Standard deviation of gain errors; offsets are a tenth of it in volts, bow a third, crosstalk a tenth.
     seed
         Of board and noise.
+    temperature
+        Of the converter (degrees Celsius).
     """
 
-    def __init__(self, limits: Limits, mismatch: float, seed: int) -> None:
+    def __init__(self, limits: Limits, mismatch: float, seed: int, temperature: float = CALIBRATED_AT) -> None:
         rng = np.random.default_rng([seed, 1])
         deviation = mismatch * np.clip(rng.standard_normal((4, limits.neurons)), -3, 3)
-        self._gain, self._bow = 1 + deviation[0], deviation[1] / 3
-        self._offset, self._crosstalk = OFFSET_SHARE * deviation[2], 0.1 * np.abs(deviation[3])
+        drawn = _Readout(1 + deviation[0], OFFSET_SHARE * deviation[2])
+        # Its own parts move by their own amounts: another seed than the circuit's.
+        here = warmed(drawn, mismatch, seed + 1_000_000, temperature)
+        self._gain, self._offset = here.read_gain, here.read_offset
+        self._bow, self._crosstalk = deviation[1] / 3, 0.1 * np.abs(deviation[3])
         self._noise = np.random.default_rng([seed, 2])
         self._volts, self._lsb = limits.volts, limits.lsb
 

@@ -186,6 +186,7 @@ class _FrontPanel:
             "FETCh?": self._fetch,
             "OVERload?": self._overload,
             "TEMPerature?": self._temperature,
+            "SUPPly?": self._supply,
             "RECord? <samples>,<interval>": self._record,
             "REFerence? <volts>": self._reference,
         }
@@ -207,9 +208,11 @@ class _FrontPanel:
     def _overload(self, context: Any) -> str:
         return _text(self._read().overload)
 
-    def _temperature(self, context: Any) -> str:
-        temperature = self._read().temperature
-        return "9.91E37" if temperature is None else f"{temperature:.3f}"
+    async def _temperature(self, context: Any) -> str:
+        return _sensed((await self._do(self._board.sensors)).temperature)
+
+    async def _supply(self, context: Any) -> str:
+        return _sensed((await self._do(self._board.sensors)).supply)
 
     async def _record(self, context: Any, samples: str, interval: str) -> str:
         count, seconds = int(samples), float(interval)
@@ -272,6 +275,11 @@ def _numbers(words: tuple[str, ...], count: int) -> Array:
     if not np.all(np.isfinite(numbers)):
         raise _Wrong("a value is not finite")
     return numbers
+
+
+def _sensed(value: float | None) -> str:
+    """A sensor's answer; that of SCPI for "no reading" where there is none."""
+    return "9.91E37" if value is None else f"{value:.3f}"
 
 
 def _text(values: NDArray[np.generic]) -> str:

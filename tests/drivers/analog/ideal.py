@@ -7,6 +7,7 @@ from equipoise.drivers.analog.board import (
     BoardIdentity,
     Limits,
     Reading,
+    Sensors,
     Trace,
     check_drive,
     check_wiring,
@@ -61,6 +62,9 @@ class IdealBoard(AnalogBoard):
 
     def reference(self, volts, averages=1):
         return Reading(np.full(self._limits.neurons, volts), np.zeros(self._limits.neurons, dtype=bool), True)
+
+    def sensors(self):
+        return Sensors()
 
     def counters(self):
         return {"phases": len(self.drives)}

@@ -71,7 +71,8 @@ class Toy:
 
     def __init__(self, answers: dict[str, str] | None = None, join: str = ";") -> None:
         self.answers = {
-            "*IDN?": IDN, "SETT?": "1", "READ?": "0.5,-0.25", "OVER?": "0,0", "TEMP?": "25.5", "ERR?": "0,\"No error\"",
+            "*IDN?": IDN, "SETT?": "1", "READ?": "0.5,-0.25", "OVER?": "0,0", "TEMP?": "25.5", "SUPP?": "11.9",
+            "ERR?": "0,\"No error\"",
         } | (answers or {})  # fmt: skip
         self.join = join
         self.messages: list[str] = []
@@ -127,6 +128,7 @@ settled = "SETT?"
 read = "READ?"
 overload = "OVER?"
 temperature = "TEMP?"
+supply = "SUPP?"
 reference = "REF {value}?"
 error = "ERR?"
 """

@@ -2,7 +2,8 @@
 
 import pytest
 
-from equipoise.drivers.analog.profile import COMMANDS, Wait, profile_from_toml, read_profile
+from equipoise.drivers.analog.profile import COMMANDS, Wait
+from equipoise.drivers.analog.profile_file import profile_from_toml, read_profile
 from equipoise.substrate.errors import DeviceError
 
 from .instruments import TOY
@@ -51,6 +52,18 @@ def test_commands_as_strings_and_as_tables():
         ('"NU {value}"', '{ send = "NU {value}", scale = 0 }', "line 38: 'commands.nudge' must not have scale 0"),
         ('"BIAS {values}"', '{ send = "{pin} {value}", pins = [1] }',
          "line 33: 'commands.bias' must have 2 pins, one for each value, not 1"),
+        ("timeout = 0.3", 'terminator = ""', "line 20: 'link.terminator' must hold something, not ''"),
+        ("timeout = 0.3", "baud = 0", "line 20: 'link.baud' must be above 0, not 0"),
+        ("limit = 0.3", "limit = -1", "line 24: 'settle.limit' must be above 0, not -1.0"),
+        ("tolerance = 0.01", "tolerance = -1", "line 26: 'settle.tolerance' must be at least 0, not -1.0"),
+        ("[-1.0, 1.0]", '["a", 1.0]', "line 17: 'limits.references' must be numbers within +-2 V, not ['a', 1.0]"),
+        ("[-1.0, 1.0]", "[1.0, 9.0]", "line 17: 'limits.references' must be numbers within +-2 V, not [1.0, 9.0]"),
+        ("[-1.0, 1.0]", "[1.0, 1.0]", "line 17: 'limits.references' must rise from each to the next, not [1.0, 1.0]"),
+        ('"READ?"', '""', "line 43: 'commands.read' must not be empty"),
+        ("A {channel} {values}", "A {channel} {value}", "line 29: 'commands.weights_a' must have a place {neuron} or "
+         "{pin}, or all values would go to the same"),
+        ("DA {values}", "DA {value}", "line 36: 'commands.drive_a' must have a place {channel} or "
+         "{pin}, or all values would go to the same"),
         ("[settle]", "[setle]", "line 22: 'setle' is unknown; known are board, limits, link, settle, commands, "
          "instruments"),
     ],
@@ -63,7 +76,7 @@ def test_what_is_wrong_is_named_by_its_line(old, new, message):
 
 
 def test_an_unknown_command():
-    with pytest.raises(DeviceError, match=r"^Profile 'profile', line 48: 'commands.shout' is unknown; known are weig"):
+    with pytest.raises(DeviceError, match=r"^Profile 'profile', line 49: 'commands.shout' is unknown; known are weig"):
         profile_from_toml(TOY + 'shout = "HEY"\n')
 
 

@@ -6,7 +6,7 @@ import pytest
 from equipoise.calibration.plan import make_plan
 from equipoise.drivers.analog.board import Drive
 from equipoise.drivers.analog.device import AnalogDevice
-from equipoise.drivers.analog.profile import SHIPPED
+from equipoise.drivers.analog.profile_file import SHIPPED
 from equipoise.drivers.analog.scpi_board import open_visa_board
 from equipoise.substrate.energy import oracle
 from equipoise.substrate.errors import CapabilityError, DeviceError

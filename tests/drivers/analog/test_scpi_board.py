@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from equipoise.drivers.analog.board import Drive, Wiring
+from equipoise.drivers.analog.board import Drive, Sensors, Wiring
 from equipoise.drivers.analog.scpi_board import open_serial_board, open_visa_board
 from equipoise.substrate.errors import CapabilityError, DeviceError, LinkError, MismatchError
 
@@ -63,11 +63,11 @@ def test_one_message_a_phase_and_only_what_changed(connect, kind):
         "*IDN?",
         "ERR?",
         "A 0 0.5,1;B 0,0 0.25;B 0,1 -1;CL 1,0;OUT 0,1;ERR?",
-        "BIAS 0,0.1;CLV 1,0;TGT 0,-0.5;DA 1;DB 1;NU 0;AV 1;RST;GO;SETT?;READ?;OVER?;TEMP?;ERR?",
-        "NU 0.125;AV 4;GO;SETT?;READ?;OVER?;TEMP?;ERR?",
+        "BIAS 0,0.1;CLV 1,0;TGT 0,-0.5;DA 1;DB 1;NU 0;AV 1;RST;GO;SETT?;READ?;OVER?;ERR?",
+        "NU 0.125;AV 4;GO;SETT?;READ?;OVER?;ERR?",
     ]
     assert np.array_equal(reading.volts, [0.5, -0.25])
-    assert (reading.settled, reading.temperature, reading.overload.any()) == (True, 25.5, False)
+    assert (reading.settled, reading.overload.any()) == (True, False)
     assert again.settled
     assert board.counters()["messages"] == 3
 
@@ -192,8 +192,8 @@ def test_without_a_command_for_it_neurons_are_brought_to_zero(connect):
     toy.messages.clear()
     board.phase(drive(nudge=0.1, restart=True))
     assert toy.messages == [
-        "CLV 0,0;NU 0;CL 1,1;GO;SETT?;READ?;OVER?;TEMP?;ERR?",
-        "CLV 1,0;NU 0.1;CL 1,0;GO;SETT?;READ?;OVER?;TEMP?;ERR?",
+        "CLV 0,0;NU 0;CL 1,1;GO;SETT?;READ?;OVER?;ERR?",
+        "CLV 1,0;NU 0.1;CL 1,0;GO;SETT?;READ?;OVER?;ERR?",
     ]
 
 
@@ -204,6 +204,25 @@ def test_without_a_command_for_it_readings_are_averaged_here(connect):
     assert board.phase(drive(averages=3)).volts.tolist() == [pytest.approx(0.7), 0.0]
     board.reference(1.0, averages=3)
     assert toy.messages[-3:] == ["REF 1?;ERR?"] * 3
+
+
+def test_sensors_are_asked_in_one_message(connect):
+    toy = Toy()
+    assert connect(toy).sensors() == Sensors(25.5, 11.9)
+    assert toy.messages[-1] == "TEMP?;SUPP?;ERR?"
+
+
+def test_a_board_without_sensors_is_not_asked(connect):
+    toy = Toy()
+    board = connect(toy, ('temperature = "TEMP?"\nsupply = "SUPP?"\n', ""))
+    assert board.sensors() == Sensors()
+    assert toy.messages[-1] == "ERR?"
+
+
+@pytest.mark.parametrize(("answer", "message"), [("9.9E37", "with an overload"), ("9.91E37", "with no reading")])
+def test_a_broken_sensor_is_an_error(connect, answer, message):
+    with pytest.raises(DeviceError, match=f"answers 'supply' {message}"):
+        connect(Toy({"SUPP?": answer})).sensors()
 
 
 def test_references(connect):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
 
-from equipoise.drivers.analog.board import Drive, Wiring
+from equipoise.drivers.analog.board import Drive, Sensors, Wiring
 from equipoise.sim.spice.board import SpiceBoard
 from equipoise.sim.spice.parts import Adc, Parts, board_limits
 from equipoise.substrate.errors import CapabilityError, DeviceError
@@ -55,7 +55,6 @@ def test_settles_where_the_equations_do(perfect, seed):
         reading = perfect.phase(driven)
         assert reading.settled
         assert not reading.overload.any()
-        assert reading.temperature == 27.0
         assert reading.volts[0] == pytest.approx(driven.clamp[0], abs=3e-4)
         assert np.abs(rate(reading.volts, wired, driven)).max() < 1e-3
 
@@ -100,6 +99,22 @@ def test_a_long_simulation_begins_again_where_it_stands():
     """So that memory stays bounded: here at every phase."""
     done = subprocess.run([sys.executable, "-c", BEGIN_AGAIN], check=False, capture_output=True, text=True)
     assert done.stdout.split() == ["True"] * 4, done.stderr
+
+
+def test_a_temperature_moves_all_parts_of_the_same_board():
+    read = {}
+    for temperature in (25.0, 35.0):
+        with SpiceBoard(neurons=N, channels=K, mismatch=0.03, seed=7, temperature=temperature) as board:
+            assert board.sensors() == Sensors(temperature, 12.0)
+            serial = board.identity.serial
+            board.wire(wiring())
+            read[serial, temperature], _ = board._ask("phase", 60.0, drive(restart=True))  # before the readout
+            read["reference", temperature] = board.reference(3.0, averages=64).volts
+    moved = np.abs(read[serial, 35.0] - read[serial, 25.0])
+    assert 1e-3 < moved.max() < 0.05
+    assert 5e-3 < np.abs(read["reference", 35.0] - read["reference", 25.0]).max() < 0.1
+    with pytest.raises(CapabilityError, match=r"within \+-85 degrees Celsius, not 400$"):
+        SpiceBoard(temperature=400.0)
 
 
 @pytest.mark.parametrize(("seed", "same"), [(7, True), (8, False)])

@@ -58,6 +58,7 @@ def drive(**changes):
 def test_does_what_the_board_does_without_a_wire(board):
     with SpiceBoard(neurons=N, channels=K, mismatch=0.03, seed=0) as direct:
         assert board.identity == direct.identity
+        assert board.sensors() == direct.sensors()
         assert board.limits == direct.limits
         for each in (board, direct):
             each.wire(WIRING)
