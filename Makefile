@@ -1,6 +1,6 @@
 # make train   sets everything up, then trains on the simulated gateware
 # make test    sets everything up, then runs all tests
-# make calibrate   sets everything up, then calibrates the reference board, a circuit in ngspice
+# make calibrate   sets everything up, then calibrates the reference board: a circuit in ngspice, over SCPI
 # make bitstreams   sets everything up, then builds a bitstream of each FPGA family; fails if its timing is not met
 
 PYTHON ?= python3
@@ -22,7 +22,10 @@ test: $(READY)
 	$(BIN)/pytest -n 2 --dist loadfile
 
 calibrate: $(READY)
-	$(BIN)/equipoise calibrate --device 'spice:?mismatch=0.03&seed=1'
+	address=$$(mktemp); $(BIN)/equipoise serve-board --mismatch 0.03 --seed 1 > $$address & server=$$!; \
+	trap 'kill $$server; rm $$address' EXIT; \
+	until [ -s $$address ]; do kill -0 $$server || exit 1; sleep 0.2; done; \
+	$(BIN)/equipoise calibrate --device "$$(cat $$address)"
 
 bitstreams: $(READY)
 	$(BIN)/equipoise build ulx3s-25f --geometry lanes=2,contexts=1

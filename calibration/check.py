@@ -41,6 +41,11 @@ class RecordStandard(Standard):
     def __init__(self, board: AnalogBoard, record: Record, history: History, *, strict: bool) -> None:
         self._board, self._record, self._history, self.strict = board, record, history, strict
 
+    @property
+    def state(self) -> str:
+        """Of the record, on this board."""
+        return self._history.state(self._record, datetime.now(UTC), self._board).value
+
     def check(self) -> Check:
         """Check the board, and add what was found to the history."""
         found = check_standard(self._board, self._record)

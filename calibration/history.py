@@ -112,9 +112,10 @@ class History:
         except (OSError, ValueError) as error:
             raise CalibrationError(f"Checks '{path}' cannot be read ({error}): move the file away") from None
 
-    def state(self, record: Record, now: datetime) -> State:
-        """Whether ``record`` may be used now; ``drifted`` if its last check says so."""
-        state, checks = record.state(now), self.checks(record)
+    def state(self, record: Record, now: datetime, board: AnalogBoard | None = None) -> State:
+        """Whether ``record`` may be used now (on ``board`` if it is given); ``drifted`` if its last check says so."""
+        state = record.state(now, board.identity, board.limits) if board else record.state(now)
+        checks = self.checks(record)
         return State.DRIFTED if state.usable and checks and checks[-1]["reason"] else state
 
     def paths(self) -> list[Path]:
@@ -158,14 +159,17 @@ class History:
             return None
         state = record.state(now, board.identity, board.limits)
         if not state.usable and not force:
+            other = f"is of another board ({record.uid}, not {board_uid(board.identity)})"
+            if record.uid == board_uid(board.identity):
+                other = "is of this board when it had other limits"
             reasons = {
                 State.EXPIRED: f"expired on {record.valid_until[:10]}",
                 State.FAILED: f"failed ({record.failed})",
-                State.FOREIGN: f"is of another board ({record.uid}, not {board_uid(board.identity)})",
+                State.FOREIGN: other,
             }
             raise CalibrationError(
-                f"Calibration {record.id} {reasons[state]}: run equipoise calibrate on this board, or use it all the "
-                "same with the option calibration=any of its address"
+                f"Calibration {record.id} {reasons[state]}: run equipoise calibrate on this board, or use its newest "
+                "record whatever its state with the option calibration=any of its address"
             )
         return record
 

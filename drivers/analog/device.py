@@ -120,6 +120,7 @@ class AnalogDevice(Substrate):
             deterministic=False,
             details={
                 "calibration": self._correction.record,
+                "calibration_state": self._standard.state if self._standard else "none",
                 "order": self._order,
                 "averages": self._averages,
                 "check_minutes": self._seconds / 60 if self._standard else 0.0,

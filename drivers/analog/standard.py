@@ -46,6 +46,11 @@ class Standard(ABC):
 
     strict: bool
 
+    @property
+    @abstractmethod
+    def state(self) -> str:
+        """Of the calibration record now, such as ``valid`` or ``expired``: a run keeps it."""
+
     @abstractmethod
     def check(self) -> Check:
         """Read the board, and keep what was found with the record. The board's weights are overwritten.

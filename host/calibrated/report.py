@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ...calibration.history import History
-from ...calibration.record import Record
+from ...calibration.record import Record, State
 from ...calibration.thermal import SPAN
 from ...substrate.errors import CalibrationError
 from ...substrate.files import write_atomically
@@ -64,8 +64,10 @@ def write_calibration_report(history: History, record: Record, path: Path) -> Pa
 
 
 def _why(history: History, record: Record) -> str:
-    """Why a record failed, or what its last check found."""
-    checks = history.checks(record)
+    """Why a record may not be used: it failed, expired, or its last check missed."""
+    state, checks = history.state(record, datetime.now(UTC)), history.checks(record)
+    if state in {State.EXPIRED, State.EXPIRING}:
+        return f"valid until {record.valid_until[:19]}"
     return record.failed or (checks[-1]["reason"] if checks else "")
 
 

@@ -152,6 +152,9 @@ def test_expired_and_foreign_records_are_refused(done, tmp_path):
     assert history.usable(other, datetime.now(UTC)) is None
     with pytest.raises(CalibrationError, match="is of another board"):
         history.usable(other, datetime.now(UTC), prefix=done.record.id)
+    one._limits = replace(one.limits, lsb=1e-3)
+    with pytest.raises(CalibrationError, match="is of this board when it had other limits"):
+        history.usable(one, datetime.now(UTC))
 
 
 def test_check_standard_notices_drift(done):
@@ -160,6 +163,9 @@ def test_check_standard_notices_drift(done):
     moved._parts.read_offset[2] += 5e-3
     assert check_standard(moved, done.record).reason.startswith("channel 2 reads")
     history = History(done.path.parent.parent)
+    late = datetime.now(UTC) + timedelta(days=40)
+    assert history.state(done.record, late, moved) is State.EXPIRED
+    assert history.state(done.record, late, board(seed=12)) is State.FOREIGN
     with pytest.raises(CalibrationError, match="has drifted: channel 2"):
         correction_for(moved, history.folder)
     now = datetime.now(UTC)
@@ -181,6 +187,11 @@ def test_report_is_one_file_and_notices_altered_readings(done):
     history = History(done.path.parent.parent)
     page = write_calibration_report(history, done.record, done.path).read_text()
     assert "passed" in page
+    record = replace(done.record, valid_until=datetime.now(UTC).isoformat())
+    history.add(record, b"")
+    page = write_calibration_report(history, done.record, done.path).read_text()
+    assert f"<td>expired</td><td>valid until {record.valid_until[:19]}</td>" in page
+    history.find(record.id)[1].unlink()
     assert "http://" not in page.replace("http://www.w3.org", "")
     source = done.path.with_suffix(".npz")
     data = source.read_bytes()

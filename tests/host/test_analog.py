@@ -51,11 +51,13 @@ def test_a_calibrated_board_is_opened_with_its_newest_record(ngspice, call):
     board = "spice:?neurons=4&channels=2&mismatch=0.03&seed=4"
     with open_device(board) as device:
         assert device.identity.details["calibration"] == ""
+        assert device.identity.details["calibration_state"] == "none"
     code, out, err = call("calibrate", "--device", board, "--json")
     assert code == 0, err
     record = json.loads(out)["id"]
     with open_device(f"{board}&averages=4") as device:
         assert device.identity.details["calibration"] == record
+        assert device.identity.details["calibration_state"] == "valid"
     with open_device(f"{board}&calibration=none") as device:
         assert device.identity.details["calibration"] == ""
     with open_device("spice:?neurons=4&channels=2&mismatch=0.03&seed=5") as device:
@@ -66,6 +68,7 @@ def test_a_calibrated_board_is_opened_with_its_newest_record(ngspice, call):
         open_device(board)
     with open_device(f"{board}&calibration=any") as device:
         assert device.identity.details["calibration"] not in ("", record)
+        assert device.identity.details["calibration_state"] == "expired"
 
 
 def test_training_goes_on_the_spice_board(ngspice, call, tmp_path, monkeypatch):
