@@ -64,6 +64,16 @@ class Journal:
         if done:
             self.path.unlink(missing_ok=True)
 
+    def set_aside(self) -> Path:
+        """Keep what is of no use under another name, which is returned: once mended, the board is measured anew."""
+        self.close()
+        aside = self.path.with_name("refused.jsonl")
+        try:
+            self.path.replace(aside)
+        except OSError as error:
+            raise RunError(f"Journal '{self.path}' cannot be renamed ({error.strerror}): delete it") from None
+        return aside
+
     def _write(self, line: dict[str, Any]) -> None:
         self._file.write(json.dumps(line).encode() + b"\n")
         self._file.flush()

@@ -14,7 +14,7 @@ from .agree import read_agreed
 from .journal import Journal
 from .plan import BLOCKS, Plan, Vector
 
-__all__ = ["Measured", "Records", "measure", "record_traces", "remeasure"]
+__all__ = ["Measured", "Records", "measure", "record_traces", "refuse_lost", "remeasure"]
 
 Array = NDArray[np.float64]
 
@@ -71,7 +71,7 @@ def measure(board: AnalogBoard, plan: Plan, journal: Journal, advance: Callable[
     Raises
     ------
     DeviceError
-        If the board fails, saying what is kept; or if a channel's readings do not agree.
+        If the board fails, saying what is kept.
     """
     wired: list[int] = []
     for number, vector in enumerate(plan.vectors):
@@ -84,7 +84,11 @@ def measure(board: AnalogBoard, plan: Plan, journal: Journal, advance: Callable[
                     f"What was measured is kept in {journal.path}: give the same command to go on"
                 ) from error
         advance(vector.stage)
-    measured = _collect(plan, journal)
+    return _collect(plan, journal)
+
+
+def refuse_lost(measured: Measured) -> None:
+    """Raise :class:`DeviceError` if a channel gave too few usable values, naming it."""
     lost = 1 - measured.valid.mean(axis=0)
     if np.any(lost > LOST):
         channel = int(np.argmax(lost))
@@ -92,7 +96,6 @@ def measure(board: AnalogBoard, plan: Plan, journal: Journal, advance: Callable[
             f"Channel {channel} of the readout gave no usable value in {lost[channel]:.0%} of the vectors (overload, "
             "not settled, or readings that do not agree): check its amplifier and its cable"
         )
-    return measured
 
 
 def remeasure(board: AnalogBoard, plan: Plan, journal: Journal, numbers: list[int]) -> Measured:
@@ -103,8 +106,24 @@ def remeasure(board: AnalogBoard, plan: Plan, journal: Journal, numbers: list[in
     return _collect(plan, journal)
 
 
-def record_traces(board: AnalogBoard, plan: Plan) -> Records:
-    """Record the response to a step of all biases, and the noise at rest."""
+def record_traces(board: AnalogBoard, plan: Plan, journal: Journal) -> Records:
+    """Record the response to a step of all biases, and the noise at rest.
+
+    Raises
+    ------
+    DeviceError
+        If the board fails, saying what is kept.
+    """
+    try:
+        return _record_traces(board)
+    except DeviceError as error:
+        raise DeviceError(
+            f"Calibration stopped at its records in time, the last part: {error}. "
+            f"What was measured is kept in {journal.path}: give the same command to go on"
+        ) from error
+
+
+def _record_traces(board: AnalogBoard) -> Records:
     limits = board.limits
     off, none = np.zeros((limits.neurons, limits.channels)), np.zeros(limits.neurons, dtype=bool)
     zeros, still = np.zeros(limits.neurons), np.zeros(limits.channels)

@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 
 from ..drivers.analog.board import AnalogBoard
-from ..substrate.errors import CalibrationError
+from ..substrate.errors import CalibrationError, DeviceError
 from .apply import Calibrated
 from .fit import Fit, fit_board
 from .history import History
 from .journal import Journal
-from .measure import Measured, Records, measure, record_traces, remeasure
+from .measure import Measured, Records, measure, record_traces, refuse_lost, remeasure
 from .model import Model
 from .noise import Dynamics, Noise, dynamics, noise
 from .plan import Plan, make_plan
@@ -114,13 +114,13 @@ def calibrate(
         if journal.resumed:
             resumed(journal.resumed)
         measured = measure(board, plan, journal, advance)
-        fit = fit_board(plan, measured)
+        fit = _fit(plan, measured, journal)
         for _ in range(ROUNDS):
             if not fit.outliers:
                 break
             measured = remeasure(board, plan, journal, list(fit.outliers))
-            fit = fit_board(plan, measured)
-        records = record_traces(board, plan)
+            fit = _fit(plan, measured, journal)
+        records = record_traces(board, plan, journal)
     finally:
         journal.close()
     verdict = verify(plan, measured, fit)
@@ -131,6 +131,15 @@ def calibrate(
     path = history.add(record, arrays)
     journal.path.unlink(missing_ok=True)
     return Calibration(record, path)
+
+
+def _fit(plan: Plan, measured: Measured, journal: Journal) -> Fit:
+    """Fit what was measured; if it is no use, keep it where the next calibration does not take it over."""
+    try:
+        refuse_lost(measured)
+        return fit_board(plan, measured)
+    except DeviceError as error:
+        raise DeviceError(f"{error}. What was measured is kept in {journal.set_aside()}") from error
 
 
 def _record(

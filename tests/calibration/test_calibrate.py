@@ -71,8 +71,12 @@ def test_uncertainties_agree_with_repeats(tmp_path):
     ],
 )
 def test_broken_channels_are_refused_by_name(tmp_path, effects, message):
-    with pytest.raises(DeviceError, match=message):
+    with pytest.raises(DeviceError, match=f"{message}.* is kept in .*refused.jsonl"):
         calibrate(board(**effects), Settings(folder=tmp_path))
+    # Once it has been mended, nothing of what was read before counts.
+    taken = []
+    assert not calibrate(board(), Settings(folder=tmp_path), resumed=taken.append).record.failed
+    assert not taken
 
 
 @pytest.mark.parametrize(("effects", "message"), [({"slow": 0.03}, "still moves"), ({"drift": 0.02}, "drifted")])
@@ -102,6 +106,19 @@ def test_goes_on_after_the_board_failed(tmp_path):
     assert len(stages) == 86
     assert not done.record.failed
     assert not list(tmp_path.glob("*/journal.jsonl"))
+
+
+def test_goes_on_after_the_board_failed_at_its_records_in_time(tmp_path):
+    class Mute(VirtualBoard):
+        def record(self, drive, samples, interval):
+            raise DeviceError("no answer")
+
+    one = Mute(neurons=4, channels=2, mismatch=0.03, seed=11)
+    with pytest.raises(DeviceError, match=r"stopped at its records in time.*no answer.* is kept in .*journal"):
+        calibrate(one, Settings(folder=tmp_path))
+    taken = []
+    calibrate(board(), Settings(folder=tmp_path), resumed=taken.append)
+    assert taken == [86]
 
 
 def test_a_torn_journal_loses_one_vector(tmp_path):
