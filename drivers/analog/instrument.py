@@ -69,6 +69,10 @@ class Wire(ABC):
             If the instrument is gone, or sends what is not text.
         """
 
+    def clear(self) -> None:
+        """Clear the session after a timeout, where a wire has something to clear: streams of bytes have not."""
+        return None
+
     @abstractmethod
     def close(self) -> None:
         """Release the wire. May be called twice."""
@@ -99,6 +103,7 @@ class Instrument:
         threading.Thread(target=self._serve, name=wire.description, daemon=True).start()
         self._closed = False
         self._stale = False
+        self._unanswered = 0  # *IDN? that were sent to find the end of late answers
         self._idn = ""
         self._lost = ""
         self.counters: dict[str, int | float] = {
@@ -257,16 +262,23 @@ class Instrument:
         """After a timeout: drop answers until the one to a question asked now."""
         if not self._stale:
             return
+        self._wire.clear()
         self._wire.send(IDENTITY)
-        deadline = time.monotonic() + self._timeout
+        self._unanswered += 1
+        deadline, found = time.monotonic() + self._timeout, 0
         try:
-            while self._wire.receive(max(deadline - time.monotonic(), 0.0)) != self._idn:
-                self.counters["late_answers"] += 1
+            # One that was busy answers those of earlier attempts as well.
+            while found < self._unanswered:
+                if self._wire.receive(max(deadline - time.monotonic(), 0.0)) == self._idn:
+                    found += 1
+                else:
+                    self.counters["late_answers"] += 1
         except TimedOut:
-            raise LinkError(
-                f"{self.description} no longer answers {IDENTITY}: switch it off and on, then open it again"
-            ) from None
-        self._stale = False
+            if not found:
+                raise LinkError(
+                    f"{self.description} no longer answers {IDENTITY}: switch it off and on, then open it again"
+                ) from None
+        self._stale, self._unanswered = False, 0
 
 
 def _part(error: TimedOut) -> str:

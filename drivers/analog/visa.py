@@ -50,6 +50,8 @@ class VisaWire(Wire):
         self._resource.read_termination = terminator[-1]
         if resource.upper().startswith("ASRL"):
             self._resource.baud_rate = baud  # type: ignore[attr-defined]
+        # Buses keep an answer that nobody read, and refuse the next query (-410); a clear drops it.
+        self._clears = not resource.upper().startswith("ASRL") and not resource.upper().endswith("SOCKET")
         _send_at_once(self._resource)
 
     def send(self, message: str) -> None:
@@ -82,6 +84,14 @@ class VisaWire(Wire):
         if not line and time.monotonic() - begin >= seconds:
             raise TimedOut
         return str(line).strip("\r\n")
+
+    def clear(self) -> None:
+        """Clear the session of an instrument on a bus (USB, GPIB, VXI-11, HiSLIP)."""
+        import pyvisa  # noqa: PLC0415
+
+        if self._clears:
+            with contextlib.suppress(pyvisa.Error, OSError):  # what is wrong then, the next query says
+                self._resource.clear()
 
     def close(self) -> None:
         """Close the resource."""

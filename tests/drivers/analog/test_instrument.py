@@ -99,6 +99,45 @@ def test_late_answers_are_not_taken_for_others(connect):
     assert instrument.counters == {"messages": 2, "timeouts": 1, "late_answers": 1, "instrument_errors": 0}
 
 
+def test_an_instrument_that_was_busy_answers_all_that_it_was_asked(connect):
+    """Also the questions by which it was tried to find the end of late answers."""
+    held, busy = [], [False]
+
+    def answer(message):
+        held.append(IDN if message == "*IDN?" else message.lower())
+        if busy[0]:
+            return b""
+        said = "".join(f"{line}\n" for line in held).encode()
+        held.clear()
+        return said
+
+    instrument = connect(answer)
+    instrument.identify()
+    busy[0] = True
+    for message in (r"did not answer 'SLOW\?' within 0\.2 s", r"no longer answers \*IDN\?"):
+        with pytest.raises(LinkError, match=message):
+            instrument.ask(["SLOW?"], 1)
+    busy[0] = False
+    assert instrument.ask(["QUICK?"], 1) == ["quick?"]
+    assert instrument.ask(["OTHER?"], 1) == ["other?"]
+
+
+def test_a_bus_is_cleared_after_a_timeout(monkeypatch):
+    """A socket is not: its library never comes back if the other side is gone."""
+    cleared = []
+    with served(lambda message: b"") as resource:
+        wire = VisaWire(resource, 9600, "\n")
+        monkeypatch.setattr(wire._resource, "clear", lambda: cleared.append(1))
+        instrument = Instrument(wire, timeout=0.1)
+        for bus in (False, True):
+            wire._clears = bus
+            instrument._stale = True
+            with pytest.raises(LinkError, match="no longer answers"):
+                instrument.ask(["READ?"], 1)
+            assert len(cleared) == bus
+        instrument.close()
+
+
 def test_one_that_has_died_is_not_asked_on(connect):
     alive = [True]
     instrument = connect(lambda message: f"{IDN}\n".encode() if alive[0] else b"")
