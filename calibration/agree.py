@@ -18,8 +18,8 @@ Array = NDArray[np.float64]
 AGREE = 3.0
 """Steps of the readout within which readings agree."""
 
-MOST = 12
-"""Readings after which what still does not agree is left out."""
+MOST = 24
+"""Readings after which what still does not agree is left out: where a fifth are outliers, one channel in 6000."""
 
 
 @dataclass(frozen=True, slots=True)
