@@ -16,9 +16,9 @@ from ..drivers.analog.standard import CHECK_MINUTES, Standard
 from ..drivers.serial import SerialTransport
 from ..drivers.transport import Transport
 from ..substrate.errors import DeviceError
-from ..substrate.interface import Substrate
+from ..substrate.interface import Identity, Substrate
 
-__all__ = ["SERIAL", "SPICE", "VISA", "open_board"]
+__all__ = ["SERIAL", "SPICE", "VISA", "calibration_warning", "open_board"]
 
 _BOARDS = {
     "spice": ("..sim.spice.board", "SpiceBoard"),
@@ -50,6 +50,18 @@ def open_board(address: str) -> AnalogBoard:
     if parsed.scheme is SERIAL and "profile" not in options:
         raise DeviceError(f"Device address '{address}' needs a profile to be an analog board: add ?profile=FILE")
     return _open(parsed.scheme.name, parsed.target, options)
+
+
+def calibration_warning(identity: Identity) -> str:
+    """What a run records of the calibration that it uses; empty if all is well, or the device is no analog board."""
+    if "calibration" not in identity.details:
+        return ""
+    record, state = identity.details["calibration"], identity.details["calibration_state"]
+    if not record:
+        return "the board is trained as it was made: it has no calibration (equipoise calibrate --device ADDRESS)"
+    if state in {"valid", "expiring"}:
+        return ""
+    return f"the board is trained with calibration {record} all the same, whose state is '{state}'"
 
 
 def _open(scheme: str, target: str, options: dict[str, Any]) -> AnalogBoard:

@@ -15,6 +15,7 @@ from ..substrate.errors import CalibrationError, CapabilityError, ForgottenError
 from ..substrate.interface import Substrate
 from ..substrate.learning import LEARN_BATCH_LIMIT, Learnt
 from ..substrate.phases import Minibatch, Result, Schedule
+from .analog import calibration_warning
 from .audit import Auditor
 from .auto_beta import Tuned, tune
 from .baselines import REPORT_SIGMAS, baseline_errors
@@ -134,6 +135,8 @@ class _Training:
         self.seconds = {"device": 0.0, "link": 0.0, "host": 0.0}
         self.warned = False
         self.reached = self._begin()
+        if warning := calibration_warning(device.identity):
+            self._warn(warning, self.reached.step)
         if isinstance(device, Supervised | AnalogDevice):
             device.listener = lambda message: self._warn(message, self.reached.step)
 
@@ -141,11 +144,6 @@ class _Training:
         checkpoint, damaged = load_checkpoint(self.run)
         for message in damaged:
             self._warn(message, checkpoint.step if checkpoint else 0)
-        if self.device.identity.details.get("calibration") == "":
-            self._warn(
-                "the board is trained as it was made: it has no calibration (equipoise calibrate --device ADDRESS)",
-                checkpoint.step if checkpoint else 0,
-            )
         begun_on = self.run.device()
         self.run.record_device(self.device.identity)
         if checkpoint is None:

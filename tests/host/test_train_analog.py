@@ -102,6 +102,14 @@ def test_a_board_that_drifts_ends_the_run_and_its_record_says_so(records, run):
     assert History(folder).state(record, datetime.now(UTC)) is State.DRIFTED
 
 
+def test_a_run_records_that_its_calibration_had_expired(run, tmp_path):
+    record = calibrate(board(), Settings(folder=tmp_path / "records", valid_days=1e-9)).record
+    _, warnings = begin(run, (tmp_path / "records", record), force=True)
+    told = f"the board is trained with calibration {record.id} all the same, whose state is 'expired'"
+    assert warnings[0] == of_kind(run, "warning")[0]["message"] == told
+    assert run.device()["details"]["calibration_state"] == "expired"
+
+
 def test_one_that_is_used_all_the_same_is_warned_of(records, run):
     _, warnings = begin(run, records, force=True, drift=0.01)
     assert any(message.startswith("the board has drifted, and is used all the same: channel") for message in warnings)
