@@ -36,7 +36,6 @@ ORDERS = ("+-", "+--+")
 USABLE = 0.1
 """Largest error of a gradient, as a part of its norm, at which a beta counts as usable."""
 
-
 _READINGS = 12
 """Most readings of one phase: where a fifth of them are outliers, no two agree in one phase of millions."""
 
