@@ -14,12 +14,13 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
 import numpy as np
+from curvature import Annealed, Curved
 from numpy.typing import NDArray
 
 from equipoise.host.baselines import REPORT_SIGMAS, baseline_errors, noisy_test
@@ -35,6 +36,7 @@ from equipoise.host.sampler import sample
 from equipoise.host.studies.backprop import load_torch
 from equipoise.host.trainer import Progress, train
 from equipoise.substrate.files import write_atomically
+from equipoise.substrate.interface import Substrate
 from equipoise.substrate.network import Coupling, Module, Network
 from equipoise.substrate.phases import Estimator
 
@@ -44,11 +46,11 @@ RESULTS = Path(__file__).parent.parent / "docs" / "ablation.json"
 SAMPLES = 500
 """Generated after each training, to say what share of them is recognised."""
 
-FULL_MLP = 12000
-"""Most steps of the MLP that is trained until its error on set-aside training digits no longer falls."""
+FULL_MLPS = (12000, 24000)
+"""Most steps of the MLPs that are trained until their error on set-aside training digits no longer falls."""
 
 DECAYS = (0.0, 0.3)
-"""Weight decays of it that are tried, of which the one is kept that is better on those."""
+"""Weight decays of theirs that are tried, of which the one is kept that is better on those."""
 
 
 def network(
@@ -85,6 +87,15 @@ QUARTIC: dict[str, Any] = {
     "network": network(stiffness=1.0, quartic=0.5, dt=0.125, railed=False), "free_steps": 60, "nudged_steps": 24
 }  # fmt: skip
 
+SOFT, BENT = {"stiffness": (0.1, 1.5)}, {"quartic": (0.0, 1.5)}
+"""Between what a trained stiffness and a trained quartic must stay: a step of the relaxation is stable there."""
+
+
+def annealed(*stages: tuple[float, float, int]) -> Callable[[TrainConfig], Substrate]:
+    """What makes a device whose free phases begin with these stages."""
+    return lambda config: Annealed(stages)
+
+
 VARIANTS: dict[str, dict[str, Any]] = {
     "the recipe": {},
     "neither rails nor quartic: linear": {"network": network(railed=False)},
@@ -107,8 +118,17 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "relaxation of 6 + 3 steps": {"free_steps": 6, "nudged_steps": 3},
     "one-sided": {"estimator": Estimator.ONE_SIDED},
     "quartic 1/2 for rails, 60 + 24 steps of 1/8": QUARTIC,
-}
-"""What is changed of the recipe; ``steps`` is a factor, and ``shift`` is of the data."""
+    "trained stiffness": {"device": partial(Curved, bounds=SOFT)},
+    "trained stiffness, at a third of the rate": {"device": partial(Curved, bounds=SOFT, factor=1 / 3)},
+    "trained quartic, 60 + 24 steps of 1/8": QUARTIC | {"device": partial(Curved, bounds=BENT)},
+    "trained stiffness and quartic, 60 + 24 steps of 1/8": QUARTIC | {"device": partial(Curved, bounds=SOFT | BENT)},
+    "noise before it settles, T 0.1, 0.03, 0.01": {"device": annealed((1.0, 0.1, 4), (1.0, 0.03, 4), (1.0, 0.01, 4))},
+    "steps of 1, then 1/2, then 1/4": {
+        "device": annealed((1.0, 0.0, 6), (0.5, 0.0, 6)), "network": network(dt=0.25), "nudged_steps": 24
+    },
+}  # fmt: skip
+"""What is changed of the recipe; ``steps`` is a factor, ``shift`` is of the data, and ``device`` makes one of its own
+from the configuration."""
 
 
 def shifted(name: str) -> Dataset:
@@ -126,12 +146,15 @@ def trained(variant: dict[str, Any], steps: int, seed: int, address: str) -> dic
     steps *= variant.get("steps", 1)
     settings = variant | {"steps": steps, "seed": seed, "evaluate_every": steps, "checkpoint_every": steps}
     load = shifted if settings.pop("shift", 0) else load_data
+    make = settings.pop("device", None)
+    config = recipe("digits", **settings)
     with (
         tempfile.TemporaryDirectory() as folder,
-        open_device(address) as device,
+        open_device(address) if make is None else make(config) as device,
         patch("equipoise.host.trainer.load_data", load),
+        patch("equipoise.host.trainer.gradient_cosine", return_value=float("nan")),  # its runs would train curvature
     ):
-        run = Run.create(Path(folder) / "run", recipe("digits", **settings))
+        run = Run.create(Path(folder) / "run", config)
         summary = train(run, device, Progress())
         checkpoint, _ = load_checkpoint(run)
         assert checkpoint is not None  # a training that has ended has one
@@ -212,7 +235,7 @@ def mlp(steps: int, seed: int) -> dict[str, Any]:
     return {"error": made.errors(data.test, lambda sigma: noisy_test(data, sigma))}
 
 
-def converged_mlp(seed: int) -> dict[str, Any]:
+def converged_mlp(seed: int, most: int) -> dict[str, Any]:
     """Trained as long, and with the weight decay, as was best for 200 training digits that were set aside."""
     data, config = load_data("digits"), recipe("digits", seed=seed)
     aside, rest = data.train[:200], data.train[200:]
@@ -220,12 +243,12 @@ def converged_mlp(seed: int) -> dict[str, Any]:
     tried = []
     for decay in DECAYS:
         made = Mlp(data, config)
-        for step in made.train(rest, FULL_MLP, 500, decay):
+        for step in made.train(rest, most, 500, decay):
             errors = made.errors(aside, lambda sigma: aside + sigma * noise)
             tried.append((float(np.mean(np.log(errors))), step, decay))
     _, best, decay = min(tried)
     made = Mlp(data, config)
-    for step in made.train(data.train, FULL_MLP, 500, decay):
+    for step in made.train(data.train, most, 500, decay):
         if step == best:
             break
     return {"error": made.errors(data.test, lambda sigma: noisy_test(data, sigma)), "at": best, "decay": decay}
@@ -277,7 +300,8 @@ def main() -> None:
         full = f"{name}, {asked.device} @ {asked.steps}"
         work[full] = lambda seed, variant=variant: trained(variant, asked.steps, seed, asked.device)
     work[f"MLP by backpropagation @ {asked.steps}"] = lambda seed: mlp(asked.steps, seed)
-    work[f"MLP by backpropagation, early stopping @ up to {FULL_MLP}"] = converged_mlp
+    for most in FULL_MLPS:
+        work[f"MLP by backpropagation, early stopping @ up to {most}"] = partial(converged_mlp, most=most)
     if asked.only:
         work = {name: run for name, run in work.items() if name.startswith(tuple(asked.only))}
     for seed in range(0 if asked.table else asked.seeds):
