@@ -20,9 +20,9 @@ from typing import Any
 from unittest.mock import patch
 
 import numpy as np
-from curvature import Annealed, Curved
 from numpy.typing import NDArray
 
+from equipoise.benchmarks.curvature import Annealed, Curved
 from equipoise.host.baselines import REPORT_SIGMAS, baseline_errors, noisy_test
 from equipoise.host.checkpoint import load_checkpoint
 from equipoise.host.config import TrainConfig
@@ -268,20 +268,34 @@ def posterior_mean() -> list[float]:
 def table(results: dict[str, Any]) -> str:
     """Means over seeds and, behind +-, the standard deviation of one seed."""
     heads = " | ".join(f"sigma {sigma:g}" for sigma in REPORT_SIGMAS)
-    lines = [f"| | steps | seeds | {heads} | recognised |", "|---|---|---|" + "---|" * (len(REPORT_SIGMAS) + 1)]
+    lines = [
+        f"| | steps | {heads} | of the recipe's error | recognised |",
+        "|---|---|" + "---|" * (len(REPORT_SIGMAS) + 2),
+    ]
     data = load_data("digits")
     for name, errors in (("best linear filter", baseline_errors(data)["wiener"]), ("posterior mean", posterior_mean())):
-        lines.append(f"| {name} | | | " + " | ".join(f"{error:.4f}" for error in errors) + " | |")
+        lines.append(f"| {name} | | " + " | ".join(f"{error:.4f}" for error in errors) + " | | |")
     for name, by_seed in results.items():
         what, _, steps = name.rpartition(" @ ")
         cells = [_spread(column, 4) for column in zip(*(result["error"] for result in by_seed.values()), strict=True)]
+        device = what.rpartition(", ")[2] if what.endswith(":") else "float:"
+        cells.append(_spread(shares(by_seed, results.get(f"the recipe, {device} @ {steps}", {})), 3))
         found = [100 * result["recognised"] for result in by_seed.values() if "recognised" in result]
         cells.append(f"{_spread(found, 1)} %" if found else "")
-        lines.append(f"| {what} | {steps} | {len(by_seed)} | {' | '.join(cells)} |")
+        seeds = "" if len(by_seed) == 3 else f" ({len(by_seed)} of 3 seeds)"
+        lines.append(f"| {what}{seeds} | {steps} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
+def shares(by_seed: dict[str, Any], others: dict[str, Any]) -> list[float]:
+    """For each seed that both have, the geometric mean over noise levels of the ratio of errors."""
+    both = [(by_seed[seed]["error"], others[seed]["error"]) for seed in by_seed if seed in others]
+    return [float(np.exp(np.mean(np.log(np.divide(*pair))))) for pair in both]
+
+
 def _spread(values: Sequence[float], digits: int) -> str:
+    if not values:
+        return ""
     spread = f" +- {np.std(values, ddof=1):.{digits}f}" if len(values) > 1 else ""
     return f"{np.mean(values):.{digits}f}{spread}"
 
