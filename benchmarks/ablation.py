@@ -160,7 +160,10 @@ def trained(variant: dict[str, Any], steps: int, seed: int, address: str) -> dic
         assert checkpoint is not None  # a training that has ended has one
         device.write(checkpoint.average)
         drawn = sample(device, run.config, SAMPLES, 64, seed=seed)
-    return {"error": summary["error"], "recognised": _classifier().recognised(drawn).value}
+    found = {"error": summary["error"], "recognised": _classifier().recognised(drawn).value}
+    if isinstance(device, Curved):  # least, mean and largest: has training moved it at all?
+        found["curvature"] = {t: [float(f(v)) for f in (np.min, np.mean, np.max)] for t, v in device.average.items()}
+    return found
 
 
 @cache
