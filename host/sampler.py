@@ -161,5 +161,5 @@ def _langevin(denoise: Denoise, thermal: ThermalDenoiser, samples: Array, sigmas
             kept = min(1 - _LANGEVIN_STEP, level / sigma)
             clean = denoise(samples, sigma)
             samples = clean + kept * (samples - clean)
-            samples += np.sqrt(level**2 - (kept * sigma) ** 2) * thermal.noise[: len(samples)]
+            samples += np.sqrt(max(0.0, level**2 - (kept * sigma) ** 2)) * thermal.noise[: len(samples)]
     return samples

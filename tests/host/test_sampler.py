@@ -153,6 +153,15 @@ def test_langevin_starts_from_noise_not_from_states(tmp_path):
         sample(FloatModel(), small_config(tmp_path), 1, 12, sampler=Sampler.LANGEVIN, warm=True)
 
 
+def test_langevin_adds_no_noise_where_levels_lie_further_apart_than_a_step_takes_away(tmp_path):
+    """What is left of the noise is then exactly the next level's: rounding must not make it a square root below 0."""
+    with FloatModel() as device:
+        config, _ = gaussian(tmp_path, device)
+        for steps in (4, 5, 8, 9, 10):
+            drawn = sample(device, config, 4, 4, steps=steps, sampler=Sampler.LANGEVIN, free_steps=2)
+            assert np.all(np.isfinite(drawn)), steps
+
+
 @pytest.mark.parametrize("device_class", [FloatModel, Golden])
 def test_the_noise_of_the_device_is_normal_of_variance_one(tmp_path, device_class):
     with device_class() as device:
