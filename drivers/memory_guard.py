@@ -8,16 +8,13 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from ..substrate.geometry import Geometry
+from ..substrate.geometry import Geometry, read_latency
 from ..substrate.protocol import SPACES
 from .layout import Area
 from .requests import Request, check_request, encode_words
 from .session import Answer
 
-__all__ = ["CHECK_CYCLES", "MemoryGuard"]
-
-CHECK_CYCLES = 6
-"""Clock cycles that the device takes for each word of a CHECK, at most."""
+__all__ = ["MemoryGuard"]
 
 _PART_WORDS = 2048
 """Words of one CHECK at most."""
@@ -37,8 +34,9 @@ class MemoryGuard:
 
     def requests(self, held: Mapping[Area, NDArray[Any]], clock: float) -> list[Request]:
         """CHECKs of all areas, of a device that runs at ``clock`` Hz or faster."""
+        word = (read_latency(self._geometry) + 1) / clock  # seconds
         return [
-            check_request(part.space, part.row, part.count, self._geometry, CHECK_CYCLES * self._words(part) / clock)
+            check_request(part.space, part.row, part.count, self._geometry, word * self._words(part))
             for area in held
             for part in self._parts(area)
         ]

@@ -466,7 +466,7 @@ class Core(wiring.Component):
     def _answer(
         self, m, registers, walker, samples, reverse, updater, lanes, neurons, site_read, bias_read, bias_contrast
     ) -> None:
-        """What the host reads, ``READ_LATENCY`` cycles on: one in each memory, one in its component, two here."""
+        """What the host reads, ``read_latency`` cycles on: one in each memory, one in its component, two here."""
         port = self._inner
         for part in (registers, walker, samples, *(part for part in (reverse, updater) if part is not None)):
             m.d.comb += [

@@ -3,13 +3,9 @@
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-__all__ = ["COMPACT_READ_LATENCY", "READ_LATENCY", "HostPort", "SpacePort"]
+from ..substrate.geometry import read_latency
 
-READ_LATENCY = 5
-"""Clock cycles from ``read`` to valid ``read_data``, for every space."""
-
-COMPACT_READ_LATENCY = READ_LATENCY - 1
-"""The same of a compact device, in which nobody else reaches the memories."""
+__all__ = ["HostPort", "SpacePort", "read_latency"]
 
 
 class HostPort(wiring.Signature):
@@ -25,7 +21,7 @@ class HostPort(wiring.Signature):
     write, write_data
         Strobe for one cycle; 2-byte spaces take the low 16 bits.
     read, read_data
-        Strobe for one cycle; the data is valid, for one cycle at least, ``READ_LATENCY`` cycles later.
+        Strobe for one cycle; the data is valid, for one cycle at least, ``read_latency(geometry)`` cycles later.
         2-byte spaces answer in the low 16 bits.
     start
         Strobe for one cycle: start the run that the registers describe.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
-__all__ = ["SCHEDULE_ROWS", "Geometry"]
+__all__ = ["SCHEDULE_ROWS", "Geometry", "read_latency"]
 
 SCHEDULE_ROWS = 128
 """Rows that the schedule of a reverse process can have."""
@@ -97,3 +97,11 @@ class Geometry:
             f"{self.lanes} lanes x {self.contexts} contexts, {self.neurons} neurons, {self.rows} weight rows, "
             f"{self.levels} levels{', compact' if self.compact else ''}"
         )
+
+
+def read_latency(geometry: Geometry) -> int:
+    """Clock cycles from an address at the device's port to the word that is read there, for every space.
+
+    In a compact device nobody but the host reaches the memories, so no register is needed for a choice.
+    """
+    return 4 if geometry.compact else 5

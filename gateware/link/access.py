@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from ...substrate.geometry import Geometry
 from ...substrate.protocol import SPACES, Access, features_of
-from ..hostport import READ_LATENCY
+from ..hostport import read_latency
 from .cobs import FrameByte
 
 __all__ = ["SpaceAccess", "SpaceTable"]
@@ -83,8 +83,13 @@ class SpaceTable(wiring.Component):
 class SpaceAccess(wiring.Component):
     """Walks through the words of some rows, reading them into bytes, or writing bytes into them.
 
-    A read takes 6 cycles a word, and at least a cycle a byte; a write takes a cycle a byte. The next word is read
-    while the bytes of the last one go out.
+    A read takes a cycle more than the latency for each word, and at least a cycle a byte; a write takes a cycle a byte.
+    The next word is read while the bytes of the last one go out.
+
+    Parameters
+    ----------
+    geometry
+        Sizes, and so the latency.
 
     Attributes
     ----------
@@ -104,21 +109,27 @@ class SpaceAccess(wiring.Component):
         Those of the host port.
     """
 
-    start: In(1)
-    first_row: In(16)
-    count: In(16)
-    writing: In(1)
-    wide: In(1)
-    across: In(7)
-    busy: Out(1)
-    source: In(stream.Signature(8))
-    sink: Out(stream.Signature(FrameByte))
-    row: Out(16)
-    word: Out(6)
-    write: Out(1)
-    write_data: Out(32)
-    read: Out(1)
-    read_data: In(32)
+    def __init__(self, geometry: Geometry) -> None:
+        self._latency = read_latency(geometry)
+        super().__init__(
+            {
+                "start": In(1),
+                "first_row": In(16),
+                "count": In(16),
+                "writing": In(1),
+                "wide": In(1),
+                "across": In(7),
+                "busy": Out(1),
+                "source": In(stream.Signature(8)),
+                "sink": Out(stream.Signature(FrameByte)),
+                "row": Out(16),
+                "word": Out(6),
+                "write": Out(1),
+                "write_data": Out(32),
+                "read": Out(1),
+                "read_data": In(32),
+            }
+        )
 
     def _walk(self, m: Module) -> tuple[Signal, Signal]:
         """The walk, by a ``step`` that is to be driven, over words of which the ``last`` is told."""
@@ -152,7 +163,7 @@ class SpaceAccess(wiring.Component):
             ]
 
         # Read: the next word waits behind the one whose bytes go out.
-        flight = Signal(READ_LATENCY)  # the cycles since `read`
+        flight = Signal(self._latency)  # the cycles since `read`
         arrived = flight[-1]
         waiting = Signal()
         waiting_word, waiting_last = Signal(32), Signal()

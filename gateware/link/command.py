@@ -80,8 +80,9 @@ class CommandProcessor(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        m.submodules.table = table = SpaceTable(self._hello.geometry)
-        m.submodules.access = access = SmallSpaceAccess() if self._hello.geometry.compact else SpaceAccess()
+        geometry = self._hello.geometry
+        m.submodules.table = table = SpaceTable(geometry)
+        m.submodules.access = access = (SmallSpaceAccess if geometry.compact else SpaceAccess)(geometry)
         port, payload = self.port, self.payload
         header, length = self.request.p.header, self.request.p.length
 

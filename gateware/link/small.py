@@ -3,7 +3,6 @@
 from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib.memory import Memory
 
-from ..hostport import COMPACT_READ_LATENCY
 from .access import SpaceAccess
 from .cobs import BLOCK, CobsEncoder
 
@@ -77,7 +76,7 @@ class SmallSpaceAccess(SpaceAccess):
 
         # Bytes come in at the end of the word and go out at its beginning.
         word, index = Signal(32), Signal(2)
-        flight = Signal(COMPACT_READ_LATENCY)  # the cycles since `read`
+        flight = Signal(self._latency)  # the cycles since `read`
         arrived, taken = flight[-1], source.valid & source.ready
         bytes_left, bytes_last = Signal(3), Signal()
         sent = sink.valid & sink.ready

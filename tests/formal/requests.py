@@ -4,8 +4,9 @@ from amaranth.hdl import Assert, Assume, Cat, Cover, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import Out, flipped
 
-from equipoise.gateware.hostport import READ_LATENCY
+from equipoise.gateware.hostport import read_latency
 from equipoise.gateware.link.command import CommandProcessor
+from equipoise.substrate.geometry import Geometry
 from equipoise.substrate.protocol import OLDEST, READ_REQUEST, VERSION, WRITE_REQUEST, Operation
 
 from .inside import Inside
@@ -24,7 +25,7 @@ class _Inside:
         *("CHECKSUM", "WRITE", "START", "RUN", "ANSWER", "PAYLOAD", "DONE"),
     )
 
-    def __init__(self, processor: CommandProcessor) -> None:
+    def __init__(self, processor: CommandProcessor, geometry: Geometry) -> None:
         inside = Inside(processor)
         self.running, self.nonce, self.expected = (
             inside.signal(name, width) for name, width in (("running", 1), ("nonce", 8 * _NONCE), ("expected", 16))
@@ -39,7 +40,7 @@ class _Inside:
         self.byte = access.signal("index", 2)
         self.flight, self.waiting, self.waiting_last = (
             access.signal(name, width)
-            for name, width in (("flight", READ_LATENCY), ("waiting", 1), ("waiting_last", 1))
+            for name, width in (("flight", read_latency(geometry)), ("waiting", 1), ("waiting_last", 1))
         )
         self.bytes_left, self.bytes_last = access.signal("bytes_left", 3), access.signal("bytes_last", 1)
         self.may_be_busy = Signal()
@@ -60,14 +61,14 @@ class ExecutesOnce(wiring.Component):
     likes; it takes answers when it likes.
     """
 
-    def __init__(self, processor: CommandProcessor) -> None:
-        self._processor = processor
+    def __init__(self, processor: CommandProcessor, geometry: Geometry) -> None:
+        self._processor, self._geometry = processor, geometry
         super().__init__({"port": Out(processor.signature)})
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
         dut = self._processor
-        own = _Inside(dut)
+        own = _Inside(dut, self._geometry)
         m.submodules.dut = dut
         wiring.connect(m, flipped(self.port), dut)
         request, payload, port = dut.request, dut.payload, dut.port

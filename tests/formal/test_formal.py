@@ -46,7 +46,7 @@ class Unstarted(frames.StandInCrc):
 
 
 def executes_once(*change):
-    return requests.ExecutesOnce(with_change(CommandProcessor(HELLO), *change))
+    return requests.ExecutesOnce(with_change(CommandProcessor(HELLO), *change), GEOMETRY)
 
 
 def returns_to_idle(*change):
@@ -83,7 +83,7 @@ PROOFS = {
         lambda: streams.KeepsStreams(FrameReceiver(), payload_goes_with_the_request), "prove", 4, (),
     ),
     "keeps: sender": (lambda: streams.KeepsStreams(FrameSender()), "prove", 2, ()),
-    "keeps: access": (lambda: streams.KeepsStreams(SpaceAccess()), "prove", 2, ()),
+    "keeps: access": (lambda: streams.KeepsStreams(SpaceAccess(GEOMETRY)), "prove", 2, ()),
     "keeps: encoder": (lambda: streams.KeepsStreams(CobsEncoder()), "bmc", 24, ()),
     **{
         f"clip to {name}": (lambda width=width, top=top: numbers.ClipIsRight(width, top), "bmc", 1, ())
@@ -192,7 +192,7 @@ def test_it_is_not_proved_of_a_broken_design(name, tmp_path):
 
 STREAMS = {
     "decoder": (CobsDecoder, "plain"), "receiver": (FrameReceiver, "request"), "sender": (FrameSender, "plain"),
-    "access": (SpaceAccess, "sink"), "encoder": (CobsEncoder, "encoded"),
+    "access": (lambda: SpaceAccess(GEOMETRY), "sink"), "encoder": (CobsEncoder, "encoded"),
 }  # fmt: skip
 
 
