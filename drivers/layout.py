@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from ..substrate.codes import Codes, Sums
 from ..substrate.errors import CapabilityError
 from ..substrate.formats import BATCH_LIMIT
-from ..substrate.geometry import Geometry
-from ..substrate.learning import UPDATE_TICKS
+from ..substrate.geometry import Geometry, read_latency
+from ..substrate.learning import UPDATE_STAGES, UPDATE_TICKS
 from ..substrate.network import Network
 
 __all__ = ["Area", "End", "Layout", "spans"]
@@ -206,10 +206,11 @@ class Layout:
     def update_cycles(self) -> int:
         """Estimate, on the high side, of the clock cycles of an update."""
         lanes, levels = self.geometry.lanes, self.network.levels
-        rows = self.rows + levels * (self.groups + self.network.neurons) + len(self.network.modules)
-        return (
-            128 + 2 * rows + UPDATE_TICKS * (lanes * (self.rows + levels * self.groups) + levels * self.network.neurons)
-        )
+        parameters = lanes * (self.rows + levels * self.groups) + levels * self.network.neurons
+        # After each module, and each kind, it waits for the last parameter to be written.
+        waits = len(self.network.modules) + 2
+        wait = read_latency(self.geometry) + UPDATE_STAGES + 2 * UPDATE_TICKS
+        return 96 + UPDATE_TICKS * (parameters + 2 * levels) + waits * wait
 
     def run_cycles(self, batch: int, steps: int) -> int:
         """Estimate, on the high side, of the clock cycles of a run, for its deadline.

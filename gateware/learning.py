@@ -1,23 +1,40 @@
 """Updater: changes the parameters, one by one, by what a run has contrasted (``docs/arithmetic.md``, Update)."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal, signed
-from amaranth.lib import enum, wiring
+from amaranth.hdl import Cat, Module, Mux, Signal, Value, signed
+from amaranth.lib import data, enum, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from ..substrate.formats import Formats
-from ..substrate.geometry import Geometry
-from ..substrate.learning import GUARD_BITS, MOMENTUM_LIMIT, ROUNDED_BITS, STREAM, UPDATE_TICKS, VALUE_BITS
+from ..substrate.geometry import READ_HELD, Geometry
+from ..substrate.learning import (
+    GUARD_BITS,
+    MOMENTUM_LIMIT,
+    ROUNDED_BITS,
+    STREAM,
+    UPDATE_STAGES,
+    UPDATE_TICKS,
+    VALUE_BITS,
+)
 from ..substrate.protocol import RULE, SPACES, UPDATE_COUNTERS
 from .arithmetic import clip
-from .hostport import SpacePort
+from .hostport import SpacePort, read_latency
 from .noise import NoiseGenerator
 from .sequencer import WARM_UP
 
 __all__ = ["Updater"]
 
+_WRITE_TICK = 2 * READ_HELD
+"""Of the cycles of a parameter at the port, counted from 0: the first of its two writes, after its two reads."""
+
 _LAST_TICK = UPDATE_TICKS - 1
-"""Of the cycles that a parameter takes, counted from 0: see :meth:`Updater._arithmetic`."""
+
+
+class _Place(data.Struct):
+    """Where a parameter is in its memory."""
+
+    row: 16
+    word: 6
 
 
 class _Kind(enum.Enum, shape=2):
@@ -30,6 +47,10 @@ class _Kind(enum.Enum, shape=2):
 
 class Updater(wiring.Component):
     """Reaches the memories by the port of the host, which waits meanwhile. It has one multiplier.
+
+    Each parameter has the port for ``UPDATE_TICKS`` cycles: its contrast sum and then it itself are asked for, and both
+    are written of one that was asked for some periods ago, however long the answers take. So no word is read in the
+    cycle in which it is written, nor between being read and being written: an update reads each word once.
 
     Parameters
     ----------
@@ -60,6 +81,10 @@ class Updater(wiring.Component):
 
     def __init__(self, geometry: Geometry, formats: Formats) -> None:
         self._geometry, self._formats = geometry, formats
+        self._latency = read_latency(geometry)
+        # The first time for the write at which the results are there; those of the next parameter are not yet.
+        ready = self._latency + UPDATE_STAGES
+        self._periods = (ready + (_WRITE_TICK - ready) % UPDATE_TICKS) // UPDATE_TICKS
         super().__init__(
             {
                 "start": In(1),
@@ -92,15 +117,29 @@ class Updater(wiring.Component):
         m.submodules.noise = noise = NoiseGenerator()
         m.d.comb += [noise.seed.eq(self.seed), noise.phase.eq(STREAM)]
 
-        kind, tick = Signal(_Kind), Signal(range(_LAST_TICK + 1))
-        segment, done = self._walk(m, kind, tick, noise, rates)
+        kind, tick, done = Signal(_Kind), Signal(range(UPDATE_TICKS)), Signal()
+        place, present = Signal(_Place), Signal()
+        flying, places = Signal(self._periods), Signal(data.ArrayLayout(_Place, self._periods))
+        with m.If(tick == _LAST_TICK):
+            m.d.sync += [flying.eq(Cat(present, flying)), places.eq(Cat(place, places))]
+        rate = self._walk(m, kind, tick, noise, rates, place, present, flying, done)
         m.d.comb += self.accumulates.eq(rule["learn"] & self.contrasts)
         with m.If(self.start):
             m.d.sync += rule["learn"].eq(0)
             m.d.sync += [counter.eq(0) for name, counter in counters.items() if name != "updates"]
         with m.If(done):
             m.d.sync += counters["updates"].eq(counters["updates"] + 1)
-        self._arithmetic(m, kind, tick, rule, counters, noise, segment)
+        moved, left = self._arithmetic(m, kind, tick, rule, counters, noise, rate, Cat(present, flying))
+        writes, reached = tick >= _WRITE_TICK, Signal(_Place)
+        momentum = (tick < READ_HELD) | (tick == _WRITE_TICK)
+        m.d.comb += [
+            reached.eq(Mux(writes, places[-1], place)),
+            self.space.eq(Mux(momentum, SPACES["weight_momentum"].code, SPACES["fine_weights"].code) + kind.as_value()),
+            self.row.eq(reached.row),
+            self.word.eq(reached.word),
+            self.write.eq(writes & flying[-1]),
+            self.write_data.eq(Mux(momentum, left, moved)),
+        ]
         return m
 
     def _host(self, m: Module, rule, counters, rates) -> None:
@@ -131,27 +170,33 @@ class Updater(wiring.Component):
             with m.Default():
                 m.d.sync += port.read_data.eq(read.data)
 
-    def _walk(self, m: Module, kind, tick, noise, rates) -> tuple:
-        """Weights row by row, then gains and biases level by level.
+    def _walk(self, m: Module, kind, tick, noise, rates, place, present, flying, done) -> Signal:
+        """Weights row by row, then gains and biases level by level. Returns the rate of the module at hand.
 
-        Returns the entry of the module that the row belongs to, and a strobe at the end.
+        A step at the end of each period, to a ``place`` at which a parameter is ``present`` or not. The kind, and the
+        module, are the next ones only when nothing is flying: so all that fly have the same rate.
         """
         geometry = self._geometry
         index, level = Signal(17), Signal(range(geometry.levels + 1))  # row of a weight, group, or neuron; and level
-        module, warm, done = Signal(6), Signal(range(WARM_UP)), Signal()
-        rate = rates.read_port(domain="comb")
-        m.d.comb += rate.addr.eq(module)
-        segment = rate.data
+        module, word, warm = Signal(6), Signal(6), Signal(range(WARM_UP))
+        m.d.comb += place.word.eq(word)
+        segment = rates.read_port(domain="comb")
+        m.d.comb += segment.addr.eq(module)
         group_bits, neuron_bits = (count.bit_length() - 1 for count in (geometry.groups, geometry.neurons))
+        end, over = Signal(17), Signal()
         with m.Switch(kind):
             with m.Case(_Kind.WEIGHT):
-                m.d.comb += self.row.eq(index)
+                m.d.comb += [place.row.eq(index), end.eq(segment.data[:17]), over.eq(module == self.modules)]
             with m.Case(_Kind.GAIN):
-                m.d.comb += self.row.eq(Cat(index[:group_bits], level))
+                m.d.comb += [place.row.eq(Cat(index[:group_bits], level)), end.eq(self.groups)]
             with m.Default():
-                m.d.comb += self.row.eq(Cat(index[:neuron_bits], level))
-        count = Mux(kind == _Kind.GAIN, self.groups, self.neurons)
-        last_word = (self.word == geometry.lanes - 1) | (kind == _Kind.BIAS)
+                m.d.comb += [place.row.eq(Cat(index[:neuron_bits], level)), end.eq(self.neurons)]
+        with m.If(kind != _Kind.WEIGHT):
+            m.d.comb += over.eq(level == self.levels)
+        all_done, ended = Signal(), Signal()  # from the second cycle of a period
+        m.d.sync += [all_done.eq(over), ended.eq(over | (index == end))]
+        m.d.comb += present.eq(self.active & ~ended)
+        last_word = (word == geometry.lanes - 1) | (kind == _Kind.BIAS)
 
         with m.FSM():
             with m.State("IDLE"), m.If(self.start & self.accumulates):
@@ -161,103 +206,102 @@ class Updater(wiring.Component):
                 m.next = "RUN"
             with m.State("RUN"):
                 m.d.comb += [self.busy.eq(1), noise.load.eq(~self.running)]
-                m.d.sync += [kind.eq(_Kind.WEIGHT), index.eq(0), level.eq(0), module.eq(0), self.word.eq(0)]
+                m.d.sync += [kind.eq(_Kind.WEIGHT), index.eq(0), level.eq(0), module.eq(0), word.eq(0)]
                 with m.If(~self.running):
                     m.next = "WARM UP"
             with m.State("WARM UP"):
                 m.d.comb += [self.busy.eq(1), noise.mix.eq(1), noise.step.eq(1)]
                 m.d.sync += warm.eq(warm + 1)
                 with m.If(warm == WARM_UP - 1):
-                    m.next = "ROW"
-            with m.State("ROW"):
-                m.d.comb += [self.busy.eq(1), self.active.eq(1)]
-                with m.If(kind == _Kind.WEIGHT):
-                    with m.If(module == self.modules):
-                        m.d.sync += [kind.eq(_Kind.GAIN), index.eq(0)]
-                    with m.Elif(index == segment[:17]):
-                        m.d.sync += module.eq(module + 1)
-                    with m.Else():
-                        m.next = "PARAMETER"
-                with m.Elif(level == self.levels):
-                    m.d.sync += [kind.eq(_Kind.BIAS), level.eq(0)]
-                    with m.If(kind == _Kind.BIAS):
-                        m.d.comb += done.eq(1)
-                        m.next = "IDLE"
-                with m.Elif(index == count):
-                    m.d.sync += [index.eq(0), level.eq(level + 1)]
-                with m.Else():
-                    m.next = "PARAMETER"
-            with m.State("PARAMETER"):
+                    m.next = "PARAMETERS"
+            with m.State("PARAMETERS"):
                 m.d.comb += [self.busy.eq(1), self.active.eq(1)]
                 m.d.sync += tick.eq(tick + 1)
                 with m.If(tick == _LAST_TICK):
-                    m.d.sync += [tick.eq(0), self.word.eq(self.word + 1)]
-                    with m.If(last_word):
-                        m.d.sync += [self.word.eq(0), index.eq(index + 1)]
-                        m.next = "ROW"
-        return segment, done
+                    m.d.sync += tick.eq(0)
+                    with m.If(present):
+                        m.d.sync += word.eq(word + 1)
+                        with m.If(last_word):
+                            m.d.sync += [word.eq(0), index.eq(index + 1)]
+                    with m.Elif(~all_done & (kind != _Kind.WEIGHT)):
+                        m.d.sync += [index.eq(0), level.eq(level + 1)]
+                    with m.Elif(~flying.any()):
+                        with m.If(~all_done):
+                            m.d.sync += module.eq(module + 1)
+                        with m.Elif(kind == _Kind.BIAS):
+                            m.d.comb += done.eq(1)
+                            m.next = "IDLE"
+                        with m.Else():
+                            m.d.sync += [kind.eq(kind.as_value() + 1), index.eq(0), level.eq(0)]
+        return segment.data[17:]
 
-    def _arithmetic(self, m: Module, kind, tick, rule, counters, noise, segment) -> None:
-        """What happens to a parameter at each tick.
+    def _arithmetic(self, m: Module, kind, tick, rule, counters, noise, weight_rate, valid) -> tuple:
+        """What a parameter becomes, and its contrast sum, in cycles after the latter's arrival: ``UPDATE_STAGES``.
 
-        Its contrast sum is asked for until tick 2, so that it is there in tick 5 (also of a device of one lane, which
-        answers a cycle sooner), then the parameter.
+        Each result stays for a period, and what it is made of for long enough; ``valid`` tells for each period since
+        it was asked for whether there is a parameter at all.
         """
+
+        def at(stage: int) -> Value:
+            return tick == (self._latency + stage) % UPDATE_TICKS
+
+        def is_valid(stage: int) -> Value:
+            return at(stage) & valid[(self._latency + stage) // UPDATE_TICKS]
+
+        def count(name: str, event: Value) -> None:
+            counted = Signal(name=f"counted_{name}")
+            m.d.sync += counted.eq(event)
+            with m.If(counted):
+                m.d.sync += counters[name].eq(counters[name] + 1)
+
         rate, decay, shift = Signal(15), Signal(15), Signal(5)
         with m.Switch(kind):
             with m.Case(_Kind.WEIGHT):
-                m.d.comb += [shift.eq(rule["weight_shift"]), rate.eq(segment[17:]), decay.eq(rule["decay"])]
+                m.d.sync += [shift.eq(rule["weight_shift"]), rate.eq(weight_rate), decay.eq(rule["decay"])]
             with m.Case(_Kind.GAIN):
-                m.d.comb += [shift.eq(rule["gain_shift"]), rate.eq(rule["gain_rate"])]
+                m.d.sync += [shift.eq(rule["gain_shift"]), rate.eq(rule["gain_rate"]), decay.eq(0)]
             with m.Default():
-                m.d.comb += [shift.eq(rule["bias_shift"]), rate.eq(rule["bias_rate"])]
+                m.d.sync += [shift.eq(rule["bias_shift"]), rate.eq(rule["bias_rate"]), decay.eq(0)]
+
+        # The step, on top of the parameter.
         width = self._formats.weight.width + GUARD_BITS
         held, fine = Signal(signed(32)), Signal(signed(width))
         shifted = Signal(signed(32 + VALUE_BITS))
-        value, product = Signal(signed(16)), Signal(signed(32))
-        total = Signal(signed(33))
-        moved, left, bounded = Signal(signed(width)), Signal(signed(33)), Signal(signed(32))
+        left_factor, right_factor, product = Signal(signed(16)), Signal(15), Signal(signed(31))
+        total = Signal(signed(width + ROUNDED_BITS + 1))
+        moved = Signal(signed(width))
+        value, value_over = clip((shifted + 1) >> 1, 2**15 - 1)
+        clipped_sum, sum_over = clip(total >> ROUNDED_BITS, self._formats.weight.top << GUARD_BITS)
+        with m.If(at(0)):
+            m.d.sync += held.eq(self.read_data)
+        with m.If(at(READ_HELD)):  # 3 at most: it is used at stage 4
+            m.d.sync += fine.eq(self.read_data)
+        with m.If(at(1)):
+            m.d.sync += shifted.eq((held << VALUE_BITS) >> shift)
+        with m.If(at(2)):
+            m.d.sync += [left_factor.eq(value), right_factor.eq(rate)]
+        with m.If(is_valid(2)):
+            m.d.comb += noise.step.eq(1)
+        with m.If(at(4)):
+            m.d.sync += [left_factor.eq(fine >> GUARD_BITS), right_factor.eq(decay)]
+            m.d.sync += total.eq(Cat(noise.word[-ROUNDED_BITS:], fine).as_signed() + product)
+        with m.If(at(3) | at(5)):
+            m.d.sync += product.eq(left_factor * right_factor)
+        with m.If(at(6)):
+            m.d.sync += total.eq(total - product)
+        with m.If(at(7)):
+            m.d.sync += moved.eq(clipped_sum)
+        count("step_clips", is_valid(2) & value_over)
+        count("parameter_clips", is_valid(7) & sum_over)
 
-        clipped_value, value_over = clip((shifted + 1) >> 1, 2**15 - 1)
-        top = self._formats.weight.top << GUARD_BITS
-        clipped_sum, sum_over = clip(fine + (total >> ROUNDED_BITS), top)
-        clipped_left, left_over = clip(left, MOMENTUM_LIMIT)
-        decaying = tick == 9
-        left_factor, right_factor = Signal(signed(16)), Signal(signed(16))
-        m.d.comb += [
-            left_factor.eq(Mux(decaying, fine >> GUARD_BITS, value)),
-            right_factor.eq(Mux(decaying, decay, rate)),
-        ]
-
-        def count(name: str, event) -> None:
-            m.d.sync += counters[name].eq(counters[name] + event)
-
-        with m.Switch(Mux(self.active, tick, 0)):
-            with m.Case(5):
-                m.d.sync += held.eq(self.read_data)
-            with m.Case(6):
-                m.d.sync += shifted.eq((held << VALUE_BITS) >> shift)
-                m.d.sync += left.eq(Mux(rule["momentum"] == 0, 0, held - (held >> rule["momentum"])))
-            with m.Case(7):
-                m.d.comb += noise.step.eq(1)
-                m.d.sync += [value.eq(clipped_value), bounded.eq(clipped_left)]
-                count("step_clips", value_over)
-                count("momentum_clips", left_over)
-            with m.Case(8):
-                m.d.sync += [fine.eq(self.read_data), product.eq(left_factor * right_factor)]
-            with m.Case(9):
-                m.d.sync += [total.eq(product + noise.word[-ROUNDED_BITS:]), product.eq(left_factor * right_factor)]
-            with m.Case(10):
-                m.d.sync += total.eq(total - product)
-            with m.Case(11):
-                m.d.sync += moved.eq(clipped_sum)
-                count("parameter_clips", sum_over)
-            with m.Case(12):
-                m.d.comb += self.write.eq(1)
-            with m.Case(13):
-                m.d.comb += self.write.eq(1)
-        momentum = (tick < 3) | (tick == 13)
-        m.d.comb += [
-            self.space.eq(Mux(momentum, SPACES["weight_momentum"].code, SPACES["fine_weights"].code) + kind.as_value()),
-            self.write_data.eq(Mux(momentum, bounded, moved)),
-        ]
+        # What is left of the contrast sum: as late as that, so that it is still there when it is written.
+        lost, rest, left = Signal(signed(32)), Signal(signed(33)), Signal(signed(32))
+        clipped_rest, rest_over = clip(rest, MOMENTUM_LIMIT)
+        with m.If(at(1)):
+            m.d.sync += lost.eq(held >> rule["momentum"])
+        with m.If(at(4)):
+            m.d.sync += rest.eq(Mux(rule["momentum"] == 0, 0, held - lost))
+        with m.If(at(6)):
+            m.d.sync += left.eq(clipped_rest)
+        count("momentum_clips", is_valid(6) & rest_over)
+        return moved, left

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
-__all__ = ["SCHEDULE_ROWS", "Geometry", "read_latency"]
+__all__ = ["READ_HELD", "SCHEDULE_ROWS", "Geometry", "read_latency"]
+
+READ_HELD = 3
+"""Clock cycles for which whoever reads at the device's port holds space and word: they choose from what was read."""
 
 SCHEDULE_ROWS = 128
 """Rows that the schedule of a reverse process can have."""
