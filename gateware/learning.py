@@ -254,41 +254,38 @@ class Updater(wiring.Component):
             with m.If(counted):
                 m.d.sync += counters[name].eq(counters[name] + 1)
 
-        rate, decay, shift = Signal(15), Signal(15), Signal(5)
+        rate, growth, shift = Signal(15), Signal(signed(16)), Signal(5)
         with m.Switch(kind):
             with m.Case(_Kind.WEIGHT):
-                m.d.sync += [shift.eq(rule["weight_shift"]), rate.eq(weight_rate), decay.eq(rule["decay"])]
+                m.d.sync += [shift.eq(rule["weight_shift"]), rate.eq(weight_rate), growth.eq(-rule["decay"])]
             with m.Case(_Kind.GAIN):
-                m.d.sync += [shift.eq(rule["gain_shift"]), rate.eq(rule["gain_rate"]), decay.eq(0)]
+                m.d.sync += [shift.eq(rule["gain_shift"]), rate.eq(rule["gain_rate"]), growth.eq(0)]
             with m.Default():
-                m.d.sync += [shift.eq(rule["bias_shift"]), rate.eq(rule["bias_rate"]), decay.eq(0)]
+                m.d.sync += [shift.eq(rule["bias_shift"]), rate.eq(rule["bias_rate"]), growth.eq(0)]
 
         # The step, on top of the parameter.
         width = self._formats.weight.width + GUARD_BITS
         held, fine = Signal(signed(32)), Signal(signed(width))
         shifted = Signal(signed(32 + VALUE_BITS))
-        left_factor, right_factor, product = Signal(signed(16)), Signal(15), Signal(signed(31))
+        left_factor, right_factor, product = Signal(signed(16)), Signal(signed(16)), Signal(signed(32))
         total = Signal(signed(width + ROUNDED_BITS + 1))
         moved = Signal(signed(width))
         value, value_over = clip((shifted + 1) >> 1, 2**15 - 1)
         clipped_sum, sum_over = clip(total >> ROUNDED_BITS, self._formats.weight.top << GUARD_BITS)
+        m.d.sync += [shifted.eq((held << VALUE_BITS) >> shift), product.eq(left_factor * right_factor)]
         with m.If(at(0)):
             m.d.sync += held.eq(self.read_data)
         with m.If(at(READ_HELD)):  # 3 at most: it is used at stage 4
             m.d.sync += fine.eq(self.read_data)
-        with m.If(at(1)):
-            m.d.sync += shifted.eq((held << VALUE_BITS) >> shift)
         with m.If(at(2)):
             m.d.sync += [left_factor.eq(value), right_factor.eq(rate)]
         with m.If(is_valid(2)):
             m.d.comb += noise.step.eq(1)
         with m.If(at(4)):
-            m.d.sync += [left_factor.eq(fine >> GUARD_BITS), right_factor.eq(decay)]
-            m.d.sync += total.eq(Cat(noise.word[-ROUNDED_BITS:], fine).as_signed() + product)
-        with m.If(at(3) | at(5)):
-            m.d.sync += product.eq(left_factor * right_factor)
-        with m.If(at(6)):
-            m.d.sync += total.eq(total - product)
+            m.d.sync += [left_factor.eq(fine >> GUARD_BITS), right_factor.eq(growth)]
+        with m.If(at(4) | at(6)):
+            begun = Cat(noise.word[-ROUNDED_BITS:], fine).as_signed()
+            m.d.sync += total.eq(Mux(at(4), begun, total) + product)
         with m.If(at(7)):
             m.d.sync += moved.eq(clipped_sum)
         count("step_clips", is_valid(2) & value_over)
@@ -297,10 +294,9 @@ class Updater(wiring.Component):
         # What is left of the contrast sum: as late as that, so that it is still there when it is written.
         lost, rest, left = Signal(signed(32)), Signal(signed(33)), Signal(signed(32))
         clipped_rest, rest_over = clip(rest, MOMENTUM_LIMIT)
-        with m.If(at(1)):
-            m.d.sync += lost.eq(held >> rule["momentum"])
+        m.d.sync += lost.eq(held >> rule["momentum"])
         with m.If(at(4)):
-            m.d.sync += rest.eq(Mux(rule["momentum"] == 0, 0, held - lost))
+            m.d.sync += rest.eq(held - lost)  # 0 without momentum
         with m.If(at(6)):
             m.d.sync += left.eq(clipped_rest)
         count("momentum_clips", is_valid(6) & rest_over)

@@ -18,6 +18,7 @@ from equipoise.sim import build
 from equipoise.sim.device import connect
 from equipoise.sim.golden import Golden
 from equipoise.substrate.geometry import Geometry
+from equipoise.substrate.learning import Memory, Rule
 from equipoise.substrate.network import Coupling, Module, Network
 from equipoise.substrate.phases import Estimator, Schedule
 
@@ -75,3 +76,10 @@ def test_collisions_do_not_matter(poisoned) -> None:
         np.testing.assert_array_equal(ran.contrast.vector(), expected.contrast.vector())
         assert ran.saturations == expected.saturations
         np.testing.assert_array_equal(poisoned.read().vector(), golden.read().vector())
+    if not poisoned.identity.learns:
+        return
+    memory, rule = Memory.of(network, parameters), Rule((0.002,) * 4, 0.01, 0.005, 0.02)
+    for substrate in (poisoned, golden):
+        substrate.restore(memory)
+        substrate.learn(minibatch, schedule, rule)
+    assert poisoned.holds(golden.memory())
