@@ -58,7 +58,7 @@ def test_collisions_do_not_matter(poisoned) -> None:
     modules = (Module("x", 5, clamped=True), Module("h", 7), Module("g", 4), Module("y", 3))
     couplings = (Coupling("x", "h", 3), Coupling("h", "g", 4), Coupling("g", "y", 2), Coupling("x", "y", 1))
     network = Network(modules, couplings, "y", levels=3)
-    golden = Golden(poisoned.identity.details["geometry"]["compact"])
+    golden = Golden(poisoned.identity.details["geometry"]["compact"], lanes=GEOMETRY.lanes)
     temperature = 0.01 if poisoned.identity.thermal else 0.0
     rng = np.random.default_rng(0)
     for substrate in (poisoned, golden):
