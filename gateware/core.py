@@ -13,11 +13,11 @@ from ..substrate.geometry import Geometry
 from ..substrate.learning import GUARD_BITS
 from ..substrate.protocol import HEADER, SPACES, Feature, Mode, features_of
 from .arithmetic import adder_tree, halvings
+from .array import LaneArray, array_stages
 from .counters import SETTLE, CountingRegisters
 from .hostport import HostPort, SpacePort
-from .lane import Lane
 from .learning import Updater
-from .neuron import NeuronUnit, force_bits, force_stage, neuron_pause, sum_radices
+from .neuron import NeuronUnit, force_bits, force_stage, neuron_pause, slope_stage
 from .passes import Beat, Phase
 from .registers import Registers
 from .reverse import NEW_STAGE, OLD_STAGE, ReverseUnit
@@ -64,10 +64,8 @@ class Core(wiring.Component):
         m.submodules.sequencer = ResetInserter(abandon)(sequencer)
         m.submodules.walker = ResetInserter(abandon)(walker)
         m.submodules.samples = samples = SampleBuffer(geometry)
-        lanes = [Lane(geometry, formats) for _ in range(geometry.lanes)]
+        m.submodules.lanes = lanes = LaneArray(geometry, formats)
         neurons = [NeuronUnit(geometry, formats) for _ in range(geometry.contexts)]
-        for number, lane in enumerate(lanes):
-            m.submodules[f"lane_{number}"] = lane
         for number, neuron in enumerate(neurons):
             m.submodules[f"neuron_{number}"] = neuron
 
@@ -80,7 +78,7 @@ class Core(wiring.Component):
             m.submodules.reverse = reverse = ReverseUnit(formats)
         level = self._sequence(m, registers, sequencer, walker, samples, reverse, beats[1])
         site_read, bias_read = self._tables(m, sequencer, level, beats)
-        self._lanes(m, lanes, neurons, sequencer, level, beats)
+        self._lanes(m, lanes, neurons, sequencer, level, beats, walker.done | abandon)
         word = Signal(16)  # of beat 2
         loaded = samples.word if reverse is None else Mux(sequencer.doing.update, reverse.value, samples.word)
         bias = bias_read.data[-self._formats.site.width :]  # without guard bits
@@ -172,7 +170,8 @@ class Core(wiring.Component):
         """
         first = walker.beat
         beats = [first]
-        for number in range(1, force_stage(self._geometry.lanes) + 4):
+        lanes = self._geometry.lanes
+        for number in range(1, max(force_stage(lanes) + 4, array_stages(self._geometry))):
             later = Signal(Beat(self._geometry), name=f"beat_{number}")
             m.d.sync += later.eq(beats[-1])
             with m.If(walker.done | abandon):
@@ -180,7 +179,8 @@ class Core(wiring.Component):
             if self._geometry.compact:
                 delayed, later = later, Signal(Beat(self._geometry), name=f"held_beat_{number}")
                 m.d.comb += later.eq(delayed)
-                for name in ("neuron", "row", "output", *(["group"] if number > DRAIN_BUS else [])):
+                held = ["neuron", "output", *(["row"] if number >= lanes else [])]
+                for name in [*held, *(["group"] if number >= lanes + DRAIN_BUS else [])]:
                     m.d.comb += later[name].eq(first[name])
             beats.append(later)
         return beats
@@ -245,7 +245,7 @@ class Core(wiring.Component):
         fine = port.space == SPACES["fine_biases"].code
         reads = []
         for memory, space, address, used in (
-            (sites, "sites", beats[0].neuron, sequencer.doing.force),
+            (sites, "sites", beats[slope_stage(geometry)].neuron, sequencer.doing.force),
             (biases, "biases", Cat(beats[0].neuron, level), sequencer.doing.load_bias),
         ):
             read, write = memory.read_port(), memory.write_port()
@@ -267,35 +267,20 @@ class Core(wiring.Component):
             reads.append(read)
         return reads
 
-    def _lanes(self, m, lanes, neurons, sequencer, level, beats) -> None:
-        """Feed the lanes; sum their products for each context into its neuron unit."""
-        port = self._inner
-        for number, lane in enumerate(lanes):
-            m.d.comb += [
-                lane.doing.eq(sequencer.doing),
-                lane.level.eq(level),
-                lane.context.eq(sequencer.context),
-                lane.active.eq(sequencer.active),
-                lane.negate.eq(sequencer.negate),
-                lane.fresh.eq(sequencer.fresh),
-                lane.port.space.eq(port.space),
-                lane.port.row.eq(port.row),
-                lane.port.write.eq(port.write & (port.word == number)),
-                lane.port.write_data.eq(port.write_data),
-                lane.port.busy.eq(port.busy),
-            ]
-            m.d.comb += [own.eq(beat) for own, beat in zip(lane.beats, beats, strict=False)]
-            for context, neuron in enumerate(neurons):
-                m.d.comb += [
-                    lane.states[context].eq(neuron.projected),
-                    lane.contrasted[context].eq(neuron.contrasted),
-                ]
+    def _lanes(self, m, lanes, neurons, sequencer, level, beats, flush) -> None:
+        """Feed the lanes, and the sum of their products for each context into its neuron unit."""
+        for name in ("doing", "context", "active", "negate", "fresh"):
+            m.d.comb += getattr(lanes, name).eq(getattr(sequencer, name))
+        for name in ("space", "row", "word", "write", "write_data", "busy"):
+            m.d.comb += getattr(lanes.port, name).eq(getattr(self._inner, name))
+        m.d.comb += [lanes.level.eq(level), lanes.flush.eq(flush)]
+        m.d.comb += [own.eq(beat) for own, beat in zip(lanes.beats, beats, strict=False)]
         for context, neuron in enumerate(neurons):
-            # From beat 4 to three before the force.
-            width = self._formats.weight.width + self._formats.bus.width
-            products = [lane.products[context][:width].as_signed() for lane in lanes]
-            total = adder_tree(m, products, sum_radices(self._geometry), f"force_{context}")
-            m.d.comb += neuron.products.eq(total)
+            m.d.comb += [
+                lanes.states[context].eq(neuron.projected),
+                lanes.contrasted[context].eq(neuron.contrasted),
+                neuron.products.eq(lanes.sums[context]),
+            ]
 
     def _neuron(self, m, neuron, context: int, registers, sequencer, beats) -> None:
         # Registered: it changes between phases only, and the nudge's multiplier may be far from the registers.
@@ -307,7 +292,7 @@ class Core(wiring.Component):
                 m.d.sync += beta.eq(-registers.beta)
             with m.Default():
                 m.d.sync += beta.eq(0)
-        m.d.comb += [own.eq(beat) for own, beat in zip(neuron.beats, beats, strict=True)]
+        m.d.comb += [own.eq(beat) for own, beat in zip(neuron.beats, beats, strict=False)]
         m.d.comb += [
             neuron.doing.eq(sequencer.doing),
             neuron.bank.eq(sequencer.bank),
@@ -413,12 +398,7 @@ class Core(wiring.Component):
         def total(values, name: str):
             return adder_tree(m, list(values), levels, name)
 
-        clips = []
-        for context in range(len(neurons)):
-            count_of_context = Signal(range(len(lanes) + 1), name=f"clips_{context}")
-            m.d.sync += count_of_context.eq(sum(lane.clips[context] for lane in lanes))
-            clips.append(count_of_context)
-        clipped = total(clips, "clips")
+        clipped = total(lanes.clips, "clips")
         free_end = sequencer.last_step & (sequencer.phase == Phase.FREE)
         for number in range(len(levels)):  # as late as the sum that it lets pass
             later = Signal(name=f"free_end_{number}")
@@ -466,7 +446,7 @@ class Core(wiring.Component):
     def _answer(
         self, m, registers, walker, samples, reverse, updater, lanes, neurons, site_read, bias_read, bias_contrast
     ) -> None:
-        """What the host reads, ``read_latency`` cycles on: one in each memory, one in its component, two here."""
+        """What the host reads: at the head of the lanes' chain what is no lane's, three cycles after the request."""
         port = self._inner
         for part in (registers, walker, samples, *(part for part in (reverse, updater) if part is not None)):
             m.d.comb += [
@@ -478,37 +458,32 @@ class Core(wiring.Component):
                 part.port.busy.eq(port.busy),
             ]
 
-        def of_word(values: list, name: str) -> Signal:
-            if len(values) == 1:  # then it is there a cycle early, and stays
-                return values[0]
-            chosen = Signal(signed(32), name=name)
-            with m.Switch(port.word):
-                for number, value in enumerate(values):
-                    with m.Case(number):
-                        m.d.sync += chosen.eq(value)
-            return chosen
+        cycles = 1 if self._geometry.compact else 2  # in a compact device the host is alone, and holds its request
 
-        chosen_space = {}  # the space is there long before anything of it is read
-        for space in SPACES:
-            chosen_space[space] = Signal(name=f"is_{space}")
-            m.d.sync += chosen_space[space].eq(port.space == SPACES[space].code)
+        def asked(space: str, cycles: int, word: int | None = None) -> Signal:
+            """Whether so many cycles ago a space was asked for, or a word of it."""
+            flag = port.space == SPACES[space].code
+            if word is not None:
+                flag &= port.word == word
+            for cycle in range(cycles):
+                later = Signal(name=f"asked_{space}_{word or 0}_{cycle}")
+                m.d.sync += later.eq(flag)
+                flag = later
+            return flag
 
-        def of_space(values: dict, name: str) -> Signal:
-            chosen = Signal(signed(32), name=name)
-            words = (Mux(chosen_space[space], value, 0) for space, value in values.items())
-            m.d.sync += chosen.eq(reduce(or_, words))
-            return chosen
+        def chosen(values: list, name: str) -> Signal:
+            answer = Signal(signed(32), name=name)
+            m.d.sync += answer.eq(reduce(or_, (Mux(flag, value, 0) for flag, value in values)))
+            return answer
 
         tables = {
             "sites": site_read.data.as_signed(),
             "biases": bias_read.data[-self._formats.site.width :].as_signed(),
             "bias_contrast": bias_contrast,
         }
-        lane_spaces = ["weights", "gains", "weight_contrast", "gain_contrast"]
         if updater is not None:
             tables |= {"fine_biases": bias_read.data, "bias_momentum": bias_contrast}
-            lane_spaces += ["fine_weights", "fine_gains", "weight_momentum", "gain_momentum"]
-        table = of_space(tables, "table")
+        table = chosen([(asked(space, 1), value) for space, value in tables.items()], "table")
         others = {
             "registers": registers.port.read_data,
             **dict.fromkeys(("modules", "ends"), walker.port.read_data),
@@ -519,14 +494,9 @@ class Core(wiring.Component):
             others["schedule"] = reverse.port.read_data
         if updater is not None:
             others |= dict.fromkeys(("rule", "rates", "updates"), updater.port.read_data)
-        lane_words = of_word([lane.port.read_data for lane in lanes], "lane_words")
-        states = of_word([neuron.port.read_data for neuron in neurons], "states")
-        answer = of_space(
-            {
-                **dict.fromkeys(others, of_space(others, "others")),
-                **dict.fromkeys(lane_spaces, lane_words),
-                **dict.fromkeys(("states", "free_states"), states),
-            },
-            "answer",
-        )
-        m.d.comb += self.port.read_data.eq(answer)
+        answers = [(asked(space, cycles), value) for space, value in others.items()]
+        for space in ("states", "free_states"):
+            words = [None] if len(neurons) == 1 else range(len(neurons))
+            pairs = zip(words, neurons, strict=True)
+            answers += [(asked(space, cycles, word), neuron.port.read_data) for word, neuron in pairs]
+        m.d.comb += [lanes.head.eq(chosen(answers, "head")), self.port.read_data.eq(lanes.port.read_data)]

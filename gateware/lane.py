@@ -1,5 +1,8 @@
 """Lane: one rank channel's multipliers, one for each sample context, and the memories that feed them."""
 
+from functools import reduce
+from operator import or_
+
 from amaranth.hdl import Cat, Const, Module, Mux, Shape, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
@@ -31,6 +34,8 @@ class Lane(wiring.Component):
     ----------
     geometry, formats
         Sizes and number formats.
+    number
+        Its own: the word that it has of each row.
 
     Attributes
     ----------
@@ -54,10 +59,12 @@ class Lane(wiring.Component):
         For each context, whether a bus saturated.
     port
         Host access; a host reads and writes while ``busy`` is low only.
+    answers
+        Whether the request of two cycles ago, which ``port.read_data`` answers, was for this lane.
     """
 
-    def __init__(self, geometry: Geometry, formats: Formats) -> None:
-        self._geometry, self._formats = geometry, formats
+    def __init__(self, geometry: Geometry, formats: Formats, number: int) -> None:
+        self._geometry, self._formats, self._number = geometry, formats, number
         self._learns = Feature.LEARN in features_of(geometry)
         contexts = geometry.contexts
         super().__init__(
@@ -74,6 +81,7 @@ class Lane(wiring.Component):
                 "products": Out(signed(2 * formats.bus.width)).array(contexts),
                 "clips": Out(contexts),
                 "port": In(SpacePort()),
+                "answers": Out(1),
             }
         )
 
@@ -81,6 +89,8 @@ class Lane(wiring.Component):
         m = Module()
         geometry, formats, doing, beats = self._geometry, self._formats, self.doing, self.beats
         contexts, port, busy = geometry.contexts, self.port, self.port.busy
+        self._writes = Signal()
+        m.d.comb += self._writes.eq(port.write & (port.word == self._number))
         # Words have guard bits below, which only the host and the updater see.
         guard = GUARD_BITS if self._learns else 0
 
@@ -119,23 +129,30 @@ class Lane(wiring.Component):
         if self._learns:
             answers |= {"fine_weights": weight_read.data, "fine_gains": gain_read.data}
             answers |= {"weight_momentum": weight_contrast, "gain_momentum": gain_contrast}
-        with m.Switch(port.space):
+        self._answer(m, answers)
+        return m
+
+    def _answer(self, m: Module, answers: dict) -> None:
+        """Choose what was asked for: a request may be followed by another in the next cycle."""
+        port, space, mine = self.port, Signal.like(self.port.space), Signal()
+        asked = (port.word == self._number) & reduce(or_, (port.space == SPACES[name].code for name in answers))
+        m.d.sync += [space.eq(port.space), mine.eq(asked), self.answers.eq(mine)]
+        with m.Switch(space):
             for name, answer in answers.items():
                 with m.Case(SPACES[name].code):
                     m.d.sync += port.read_data.eq(answer)
-        return m
 
     def _host_write(self, m, write, space: str, row) -> None:
-        port = self.port
+        port, writes = self.port, self._writes
         m.d.comb += [
             write.addr.eq(row),
             write.data.eq(port.write_data),
-            write.en.eq(port.write & (port.space == SPACES[space].code)),
+            write.en.eq(writes & (port.space == SPACES[space].code)),
         ]
         if self._learns:
             fine = port.space == SPACES[f"fine_{space}"].code
             m.d.comb += write.data.eq(Mux(fine, port.write_data, port.write_data << GUARD_BITS))
-            m.d.comb += write.en.eq(port.write & (fine | (port.space == SPACES[space].code)))
+            m.d.comb += write.en.eq(writes & (fine | (port.space == SPACES[space].code)))
 
     def _context(self, m: Module, context: int, weight, gain) -> Signal:
         """Multiplier, buses and gains of one context; returns its term of the contrast, at beat 5."""
@@ -148,19 +165,18 @@ class Lane(wiring.Component):
         m.submodules[f"drive_{context}"] = drive = Memory(shape=bus.width, depth=2 * groups, init=[])
 
         # Stage 1: what the pass does not use is 0, so that operands need no choice but an OR. A force or contrast takes
-        # the drive of the side opposite to the neuron's.
-        uses_a, uses_b = Signal(), Signal()  # at beat 1, by gains
-        m.d.sync += [uses_a.eq(doing.gain & ~beats[0].side), uses_b.eq(doing.gain & beats[0].side)]
-        group = beats[1].group
-        words = {}
-        for name, memory, address, used in (
-            ("own_gain", own_gains, group, doing.gain),
-            ("left_a", raw_a, group, doing.contrast_gain),
-            ("right_a", raw_a, group, uses_a),
-            ("right_b", raw_b, group, uses_b | doing.contrast_gain),
-            ("opposite", drive, Cat(~beats[1].side, group), doing.force | doing.contrast),
+        # the drive of the side opposite to the neuron's. Bus a is always a left operand and bus b a right one, so that
+        # each memory is read at one place; a gain is the other operand.
+        gains_a, gains_b = Signal(), Signal()  # at beat 1
+        m.d.sync += [gains_a.eq(doing.gain & ~beats[0].side), gains_b.eq(doing.gain & beats[0].side)]
+        group, words = beats[1].group, {}
+        for memory, address, uses in (
+            (own_gains, group, {"left_gain": gains_b, "right_gain": gains_a}),
+            (raw_a, group, {"left_bus": gains_a | doing.contrast_gain}),
+            (raw_b, group, {"right_bus": gains_b | doing.contrast_gain}),
+            (drive, Cat(~beats[1].side, group), {"opposite": doing.force | doing.contrast}),
         ):
-            words[name] = self._masked(m, memory, address, used, f"{name}_{context}")
+            words |= self._masked(m, memory, address, uses, context)
         own_gain_write = own_gains.write_port()
         m.d.comb += [
             own_gain_write.addr.eq(beats[1].group),
@@ -173,10 +189,12 @@ class Lane(wiring.Component):
         shift_gain = formats.gain.fraction
         aligned = formats.gain.width + shift_project - shift_gain <= bus.width
         left, right = Signal(signed(bus.width)), Signal(signed(bus.width))
-        own_gain = words["own_gain"] << (shift_project - shift_gain if aligned else 0)
+        left_gain, right_gain = (
+            words[name] << (shift_project - shift_gain if aligned else 0) for name in ("left_gain", "right_gain")
+        )
         m.d.sync += [
-            left.eq(weight | own_gain | words["left_a"] | self.contrasted[context]),
-            right.eq(self.states[context] | words["right_a"] | words["right_b"] | words["opposite"]),
+            left.eq(weight | left_gain | words["left_bus"] | self.contrasted[context]),
+            right.eq(self.states[context] | right_gain | words["right_bus"] | words["opposite"]),
         ]
         product = self.products[context]
         m.d.sync += product.eq(left * right)
@@ -224,21 +242,23 @@ class Lane(wiring.Component):
         term = Mux(counts_weight, total >> shift_weight, 0) | Mux(counts_gain, total >> shift_bus, 0)
         return term[: formats.contrast.width].as_signed()
 
-    def _masked(self, m: Module, memory, address, used, name: str) -> Signal:
-        """The word of a stage's address, in the next stage; or 0 if it is not used.
+    def _masked(self, m: Module, memory, address, uses: dict, context: int) -> dict:
+        """For each use, the word of a stage's address, in the next stage; or 0 if it is not so used.
 
         A compact device has these memories in block RAM, and so masks what it has read.
         """
-        word = Signal(signed(Shape.cast(memory.shape).width), name=name)
-        if self._geometry.compact:
-            read, uses = memory.read_port(), Signal(name=f"{name}_used")
-            m.d.sync += uses.eq(used)
-            m.d.comb += [read.addr.eq(address), word.eq(Mux(uses, read.data.as_signed(), 0))]
-        else:
-            read = memory.read_port(domain="comb")
-            m.d.comb += read.addr.eq(address)
-            m.d.sync += word.eq(Mux(used, read.data.as_signed(), 0))
-        return word
+        compact, words = self._geometry.compact, {}
+        read = memory.read_port(domain="sync" if compact else "comb")
+        m.d.comb += read.addr.eq(address)
+        for name, used in uses.items():
+            words[name] = word = Signal(signed(Shape.cast(memory.shape).width), name=f"{name}_{context}")
+            if compact:
+                later = Signal(name=f"{name}_{context}_used")
+                m.d.sync += later.eq(used)
+                m.d.comb += word.eq(Mux(later, read.data.as_signed(), 0))
+            else:
+                m.d.sync += word.eq(Mux(used, read.data.as_signed(), 0))
+        return words
 
     def _accumulate(self, m: Module, terms: list) -> list:
         """Both contrast memories: read three stages before they are written. Returns what hosts read."""
@@ -279,6 +299,6 @@ class Lane(wiring.Component):
                 m.d.comb += [
                     write.addr.eq(port.row),
                     write.data.eq(port.write_data),
-                    write.en.eq(port.write & (port.space == SPACES[momentum].code)),
+                    write.en.eq(self._writes & (port.space == SPACES[momentum].code)),
                 ]
         return read.data.as_signed()

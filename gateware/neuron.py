@@ -9,19 +9,25 @@ from ..substrate.formats import Formats
 from ..substrate.geometry import SCHEDULE_ROWS, Geometry
 from ..substrate.protocol import SPACES
 from .arithmetic import clip, round_shift, saturate
+from .array import sum_stages
 from .hostport import SpacePort
 from .noise import NoiseGenerator
 from .passes import Bank, Beat, Doing, Phase
 
-__all__ = ["NeuronUnit", "force_bits", "force_stage", "neuron_pause", "sum_radices"]
+__all__ = ["NeuronUnit", "force_bits", "force_stage", "neuron_pause", "slope_stage"]
 
 
 def force_stage(lanes: int) -> int:
-    """Stage of a beat at which its neuron's force is known, three after that at which the lanes' products arrive.
+    """Stage of a beat at which its neuron's force is known, three after that at which the sum over the lanes arrives.
 
-    The adder tree over the lanes is between. The state is written back three stages later.
+    The state is written back three stages later.
     """
-    return 7 + len(tree_radices(lanes))
+    return 7 + max(lanes, 2)
+
+
+def slope_stage(geometry: Geometry) -> int:
+    """Stage of a beat at which its neuron's stiffness is read, for the leak to be ready with the sum over the lanes."""
+    return 0 if geometry.compact else force_stage(geometry.lanes) - 9
 
 
 def force_bits(geometry: Geometry, formats: Formats) -> int:
@@ -43,16 +49,6 @@ def neuron_pause(geometry: Geometry) -> int:
     where it was, as nothing has come after it, and no registers are needed to delay it.
     """
     return force_stage(geometry.lanes) + 3 if geometry.compact else 0
-
-
-def tree_radices(lanes: int) -> list[int]:
-    """How many sums each level of the adder tree adds: few levels for few lanes, else the fewest adders."""
-    return [4, 4] if lanes <= 16 else [2] * (lanes - 1).bit_length()
-
-
-def sum_radices(geometry: Geometry) -> list[int]:
-    """The adder tree over the lanes of a device. A compact one with a single lane needs none: the sum waits instead."""
-    return [] if geometry.compact and geometry.lanes == 1 else tree_radices(geometry.lanes)
 
 
 class NeuronUnit(wiring.Component):
@@ -77,7 +73,7 @@ class NeuronUnit(wiring.Component):
     word
         At beat 2, the word to load: a bias or, from the sample buffer, a clamped state or a target.
     stiffness, quartic
-        At beat 1, of that neuron.
+        At the beat after :func:`slope_stage`, of that neuron.
     products
         Sum over lanes of weight x drive, at the beat three before :func:`force_stage`.
     beta
@@ -107,7 +103,7 @@ class NeuronUnit(wiring.Component):
 
     def __init__(self, geometry: Geometry, formats: Formats) -> None:
         self._geometry, self._formats = geometry, formats
-        self._force = force_stage(geometry.lanes)
+        self._force, self._slope = force_stage(geometry.lanes), slope_stage(geometry)
         self._paused = neuron_pause(geometry) > 0
         product = formats.weight.width + formats.bus.width + (geometry.lanes - 1).bit_length()
         super().__init__(
@@ -223,12 +219,12 @@ class NeuronUnit(wiring.Component):
         return moved, state, free_state
 
     def _site(self, m: Module):
-        """Bias of the context's sample at the beat three before the force's, and target at beat 1."""
+        """Bias of the context's sample at the beat three before the force's, and target at that of the stiffness."""
         formats, beats, depth = self._formats, self.beats, self._geometry.neurons
         values = []
         for name, fixed, loading, stage in (
             ("biases", formats.site, self.doing.load_bias, 0 if self._paused else self._force - 4),
-            ("targets", formats.state, self.doing.load_target, 0),
+            ("targets", formats.state, self.doing.load_target, self._slope),
         ):
             m.submodules[name] = memory = Memory(shape=signed(fixed.width), depth=depth, init=[])
             read, write = memory.read_port(), memory.write_port()
@@ -245,9 +241,11 @@ class NeuronUnit(wiring.Component):
     def _move(self, m: Module, stored, bias, target, xi, moved) -> None:
         """The pipeline from a neuron's state at beat 1 to its next state, three beats after the force's.
 
-        Numbers in names are stages; those of later signals count from the stage of the force, here called f.
+        Numbers in names are stages, of the first signals from that of the slope, of later ones from that of the force,
+        here called f.
         """
         formats, beats, f = self._formats, self.beats, self._force
+        early = 9  # stages from the slope's to the force's
         fraction = formats.stored.fraction
         state_fraction, site_fraction = formats.state.fraction, formats.site.fraction
 
@@ -270,6 +268,9 @@ class NeuronUnit(wiring.Component):
 
         # Stage 1 to 2. The half that rounds the slope is some steps of the stiffness.
         state = self.state
+        if self._slope:
+            stored = delay(stored, self._slope, "waiting")
+            state = stage(state.shape(), "state_2", round_shift(stored, formats.guard))
         stiffness = delay(self.stiffness, 1, "stiffness_2")
         quartic = delay(self.quartic, 1, "quartic_2")
         target = delay(target, 1, "target_2")
@@ -286,31 +287,31 @@ class NeuronUnit(wiring.Component):
         bend_5 = stage(signed(formats.site.width + formats.bus.width), "bend_5", quartic_4 * square_4)
         slope, slope_over = saturate((bend_5 + (stiffness_5 << formats.bus.fraction)) >> shift, formats.slope)
         slope_6 = stage(signed(formats.slope.width), "slope_6", slope)
-        slope_clip = delay(slope_over, f - 5, "slope_clip")
+        slope_clip = delay(slope_over, early - 5, "slope_clip")
         leak_7 = stage(signed(formats.state.width + formats.slope.width), "leak_7", delay(state, 4, "state") * slope_6)
         shift = state_fraction + formats.slope.fraction - fraction
         leak_8 = stage(leak_7.shape(), "leak_8", round_shift(leak_7, shift))
 
         # Nudge: +-beta (target - s).
         miss, miss_over = saturate(target - state, formats.state)
-        nudged = beats[2].output & (self.phase != Phase.FREE)
+        nudged = beats[self._slope + 2].output & (self.phase != Phase.FREE)
         miss_3 = stage(signed(formats.state.width), "miss_3", Mux(nudged, miss, 0))
-        miss_clip = delay(miss_over & nudged, f - 2, "miss_clip")
+        miss_clip = delay(miss_over & nudged, early - 2, "miss_clip")
         nudge_4 = stage(signed(formats.state.width + formats.beta.width), "nudge_4", miss_3 * self.beta)
         shift = state_fraction + formats.beta.fraction - fraction
         nudge_5 = stage(27, "nudge_5", round_shift(nudge_4, shift))
 
         # Push: over the lanes and the ends, from the half that is added for rounding.
         push = Signal(signed(self.products.shape().width + _ends(self._geometry)))
-        taking = beats[4 + len(sum_radices(self._geometry))]
+        taking = beats[4 + sum_stages(self._geometry)]
         shift = formats.weight.fraction + formats.bus.fraction - fraction
         with m.If(taking.valid if self._paused else 1):
             m.d.sync += push.eq(Mux(taking.first, 1 << shift >> 1, push) + Mux(taking.empty, 0, self.products))
-        drawn = stage(28, "drawn", (bias << (fraction - site_fraction)) + delay(nudge_5, f - 8, "nudge"))
+        drawn = stage(28, "drawn", (bias << (fraction - site_fraction)) + delay(nudge_5, early - 8, "nudge"))
         pushed = stage(42, "pushed", (push >> shift) + drawn)
 
-        # Force: the leak, ready at stage 8, waits for the push.
-        force = stage(43, "force", pushed - delay(leak_8, f - 9, "leak"))
+        # Force.
+        force = stage(43, "force", pushed - leak_8)
         last = Signal()  # of f
         m.d.sync += last.eq(beats[f - 1].valid & beats[f - 1].last & self.active)
         m.d.sync += [
@@ -322,7 +323,7 @@ class NeuronUnit(wiring.Component):
         noisy_1 = stored
         if xi is not None:
             noise_0 = stage(signed(xi.shape().width + formats.amplitude.width), "noise_0", xi * self.amplitude)
-            noisy = delay(stored, f - 1, "stored") + round_shift(noise_0, formats.amplitude.fraction)
+            noisy = delay(stored, early - 1, "stored") + round_shift(noise_0, formats.amplitude.fraction)
             noisy_1 = stage(28, "noisy_1", noisy)
 
         # Move. The bit that was shifted out last rounds.

@@ -33,7 +33,7 @@ WalkerCommand = data.StructLayout(
         "free": 1,
         "output": 1,
         "opposite_clamped": 1,
-        "drain": 5,
+        "drain": 7,
     }
 )
 """What to walk, in the order that :func:`order_bits` tells: 0 to ``last`` if linear, or nothing if ``empty``; else
@@ -156,7 +156,7 @@ class Walker(wiring.Component):
 
         emit = Signal()
         draining = Signal()
-        drain = Signal(5)
+        drain = Signal(range(geometry.lanes + 16))  # a move's is the longest
         finish = Signal()
         leave = Signal()
         rest = Signal(range(max(self._pause, 1) + 1))
