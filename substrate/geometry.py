@@ -8,10 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
-__all__ = ["READ_HELD", "SCHEDULE_ROWS", "Geometry", "read_latency"]
-
-READ_HELD = 3
-"""Clock cycles for which whoever reads at the device's port holds space and word: they choose from what was read."""
+__all__ = ["SCHEDULE_ROWS", "Geometry", "read_latency"]
 
 SCHEDULE_ROWS = 128
 """Rows that the schedule of a reverse process can have."""
@@ -105,6 +102,7 @@ class Geometry:
 def read_latency(geometry: Geometry) -> int:
     """Clock cycles from an address at the device's port to the word that is read there, for every space.
 
-    In a compact device nobody but the host reaches the memories, so no register is needed for a choice.
+    The request goes from lane to lane, and so does the answer. In a compact device nobody but the host reaches the
+    memories, so no register is needed for a choice.
     """
-    return 4 if geometry.compact else 5
+    return geometry.lanes + (3 if geometry.compact else 4)
