@@ -85,7 +85,7 @@ def test_report(tmp_path: Path) -> None:
     assert made.critical_path == [{"ns": 5.6, "type": "clk-to-q", "from": "a", "to": "b"}]
     made.save(tmp_path / "build.json")
     assert BuildReport.load(tmp_path / "build.json") == made
-    assert json.loads((tmp_path / "build.json").read_text())["speed"]["cycles_per_step"] == 653
+    assert json.loads((tmp_path / "build.json").read_text())["speed"]["cycles_per_step"] == 659
     table = dict(made.rows())
     assert table["multipliers"] == "26 of 28 (93%)"
     assert table["clock"] == "60.0 MHz, fmax 61.2 MHz: met"
