@@ -6,7 +6,7 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 
 from ..substrate.formats import Formats
-from ..substrate.geometry import READ_HELD, Geometry
+from ..substrate.geometry import Geometry
 from ..substrate.learning import (
     GUARD_BITS,
     MOMENTUM_LIMIT,
@@ -24,7 +24,7 @@ from .sequencer import WARM_UP
 
 __all__ = ["Updater"]
 
-_WRITE_TICK = 2 * READ_HELD
+_WRITE_TICK = 2
 """Of the cycles of a parameter at the port, counted from 0: the first of its two writes, after its two reads."""
 
 _LAST_TICK = UPDATE_TICKS - 1
@@ -131,7 +131,7 @@ class Updater(wiring.Component):
             m.d.sync += counters["updates"].eq(counters["updates"] + 1)
         moved, left = self._arithmetic(m, kind, tick, rule, counters, noise, rate, Cat(present, flying))
         writes, reached = tick >= _WRITE_TICK, Signal(_Place)
-        momentum = (tick < READ_HELD) | (tick == _WRITE_TICK)
+        momentum = (tick == 0) | (tick == _WRITE_TICK)
         m.d.comb += [
             reached.eq(Mux(writes, places[-1], place)),
             self.space.eq(Mux(momentum, SPACES["weight_momentum"].code, SPACES["fine_weights"].code) + kind.as_value()),
@@ -275,7 +275,7 @@ class Updater(wiring.Component):
         m.d.sync += [shifted.eq((held << VALUE_BITS) >> shift), product.eq(left_factor * right_factor)]
         with m.If(at(0)):
             m.d.sync += held.eq(self.read_data)
-        with m.If(at(READ_HELD)):  # 3 at most: it is used at stage 4
+        with m.If(at(1)):
             m.d.sync += fine.eq(self.read_data)
         with m.If(at(2)):
             m.d.sync += [left_factor.eq(value), right_factor.eq(rate)]
@@ -286,10 +286,10 @@ class Updater(wiring.Component):
         with m.If(at(4) | at(6)):
             begun = Cat(noise.word[-ROUNDED_BITS:], fine).as_signed()
             m.d.sync += total.eq(Mux(at(4), begun, total) + product)
-        with m.If(at(7)):
+        with m.If(at(8)):
             m.d.sync += moved.eq(clipped_sum)
         count("step_clips", is_valid(2) & value_over)
-        count("parameter_clips", is_valid(7) & sum_over)
+        count("parameter_clips", is_valid(8) & sum_over)
 
         # What is left of the contrast sum: as late as that, so that it is still there when it is written.
         lost, rest, left = Signal(signed(32)), Signal(signed(33)), Signal(signed(32))
@@ -297,7 +297,7 @@ class Updater(wiring.Component):
         m.d.sync += lost.eq(held >> rule["momentum"])
         with m.If(at(4)):
             m.d.sync += rest.eq(held - lost)  # 0 without momentum
-        with m.If(at(6)):
+        with m.If(at(7)):
             m.d.sync += left.eq(clipped_rest)
-        count("momentum_clips", is_valid(6) & rest_over)
+        count("momentum_clips", is_valid(7) & rest_over)
         return moved, left

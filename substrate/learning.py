@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from .codes import ScheduleCodes, Sums
 from .errors import CapabilityError
 from .formats import BATCH_LIMIT, FORMATS, Fixed, Formats
-from .geometry import READ_HELD
 from .network import Network
 from .parameters import Parameters
 from .phases import Saturations
@@ -59,10 +58,10 @@ MOMENTUM_LIMIT = 2**30 - 1
 LEARN_BATCH_LIMIT = BATCH_LIMIT // 2
 """Largest minibatch of a run that learns: one adds at most 2**30 to a contrast sum, so that none can overflow."""
 
-UPDATE_TICKS = 2 * READ_HELD + 2
+UPDATE_TICKS = 4
 """Clock cycles that an update takes for a parameter: those of two reads and two writes at the device's port."""
 
-UPDATE_STAGES = 7
+UPDATE_STAGES = 8
 """Clock cycles from a contrast sum's arrival to what is left of it; the new parameter is there a cycle later."""
 
 STREAM = 3

@@ -11,7 +11,7 @@ from equipoise.gateware import learning
 from equipoise.gateware.learning import Updater
 from equipoise.sim.golden_learning import Held, update
 from equipoise.substrate.formats import FORMATS
-from equipoise.substrate.geometry import READ_HELD, Geometry
+from equipoise.substrate.geometry import Geometry
 from equipoise.substrate.learning import RuleCodes
 from equipoise.substrate.network import Coupling, Module, Network
 from equipoise.substrate.protocol import SPACES, UPDATE_COUNTERS
@@ -26,7 +26,7 @@ REGISTERS = {"modules": 3, "groups": 2, "neurons": 9, "levels": 3, "seed": SEED}
 
 
 class Memories:
-    """They answer after ``latency`` cycles: with a word, if its space and number were held for it, or else nonsense."""
+    """They answer after ``latency`` cycles: with a word, or else nonsense."""
 
     def __init__(self, latency: int, fine: Held, sums: Held) -> None:
         self.latency, self.words, self._asked = latency, {}, []
@@ -39,17 +39,15 @@ class Memories:
     def cycle(self, ctx, updater: Updater) -> None:
         """Take a request, and answer the one of so many cycles ago."""
         space, row, word = (ctx.get(signal) for signal in (updater.space, updater.row, updater.word))
-        self._asked.append((space, word, self.words.get((space, row, word))))
+        self._asked.append(self.words.get((space, row, word)))
         if ctx.get(updater.active) and ctx.get(updater.write):
             assert (space, row, word) in self.words
             width = 18 if space < SPACES["weight_momentum"].code else 32
             sign = 1 << width - 1
             self.words[space, row, word] = ((ctx.get(updater.write_data) & 2 * sign - 1) ^ sign) - sign
         if len(self._asked) > self.latency:
-            (space, word, value), *later = self._asked[:READ_HELD]
-            held = all(other[:2] == (space, word) for other in later)
-            ctx.set(updater.read_data, value & 2**32 - 1 if held and value is not None else 0x5A5A5A5A)
-            del self._asked[0]
+            value = self._asked.pop(0)
+            ctx.set(updater.read_data, 0x5A5A5A5A if value is None else value & 2**32 - 1)
 
 
 def placed(words):
