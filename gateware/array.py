@@ -1,21 +1,19 @@
 """Array of lanes: states and requests stream from lane to lane, and so do the sums of what the lanes make of them."""
 
-from amaranth.hdl import Module, Mux, Signal, signed
-from amaranth.lib import wiring
+from amaranth.hdl import Cat, Module, Mux, Signal, signed
+from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from ..substrate.formats import Formats
 from ..substrate.geometry import Geometry
 from .hostport import SpacePort
 from .lane import Lane, contrast_stage
-from .passes import Beat, Doing
+from .passes import Beat, Task
 
 __all__ = ["LaneArray", "array_stages", "sum_stages"]
 
-_RUN = ("doing", "level", "context", "active", "negate", "fresh")
-"""What all lanes are told of a run."""
-
-_REQUEST = ("space", "row", "word", "write", "write_data", "busy")
+_REQUEST = data.StructLayout({"space": 5, "row": 16, "word": 6, "write": 1, "write_data": 32, "busy": 1})
+"""What goes from the port of one lane to that of the next."""
 
 
 def sum_stages(geometry: Geometry) -> int:
@@ -50,8 +48,8 @@ class LaneArray(wiring.Component):
         The beat at each stage of the pipeline.
     flush
         Strobe: a pass has ended, and what is behind its last stage is not to be taken for beats of the next.
-    doing, level, context, active, negate, fresh
-        Those of the first lane: see :class:`.lane.Lane`.
+    task
+        What the pass asks of the first lane.
     states, contrasted
         Those of the first lane.
     sums
@@ -66,17 +64,13 @@ class LaneArray(wiring.Component):
 
     def __init__(self, geometry: Geometry, formats: Formats) -> None:
         self._geometry, self._formats = geometry, formats
+        self._run = data.StructLayout({"task": Task(geometry), "flush": 1, "valid": 1})
         contexts, lanes = geometry.contexts, geometry.lanes
         super().__init__(
             {
                 "beats": In(Beat(geometry)).array(array_stages(geometry)),
                 "flush": In(1),
-                "doing": In(Doing),
-                "level": In(range(geometry.levels)),
-                "context": In(contexts),
-                "active": In(contexts),
-                "negate": In(1),
-                "fresh": In(1),
+                "task": In(Task(geometry)),
                 "states": In(signed(formats.state.width)).array(contexts),
                 "contrasted": In(signed(formats.state.width)).array(contexts),
                 "sums": Out(signed(_width(formats) + (lanes - 1).bit_length())).array(contexts),
@@ -95,29 +89,33 @@ class LaneArray(wiring.Component):
             m.d.sync += register.eq(value)
             return register
 
-        def step(values: dict, number: int) -> dict:
-            return {name: later(value, f"{name}_{number}") for name, value in values.items()}
-
-        run = {name: getattr(self, name) for name in _RUN} | {"flush": self.flush, "valid": self.beats[0].valid}
-        for context in contexts:
-            run |= {f"state_{context}": self.states[context], f"contrasted_{context}": self.contrasted[context]}
-        request = {name: getattr(self.port, name) for name in _REQUEST}
+        # What streams is one signal each: simulators take long for many small ones.
+        run, request = Signal(self._run), Signal(_REQUEST)
+        m.d.comb += [run.task.eq(self.task), run.flush.eq(self.flush), run.valid.eq(self.beats[0].valid)]
+        m.d.comb += [getattr(request, name).eq(getattr(self.port, name)) for name in _REQUEST.members]
+        states, contrasted = list(self.states), list(self.contrasted)
         sums, clips, answer = [0 for _ in contexts], [0 for _ in contexts], self.head
         for number in range(self._geometry.lanes):
             m.submodules[f"lane_{number}"] = lane = Lane(self._geometry, self._formats, number)
             if number > 0:
-                run = step(run, number)
+                run = later(run, f"run_{number}")
+                states = [later(state, f"state_{number}_{context}") for context, state in enumerate(states)]
+                contrasted = [
+                    later(state, f"contrasted_{number}_{context}") for context, state in enumerate(contrasted)
+                ]
             # In a compact device the host holds its request, so that it may be there a cycle early.
             if number > 0 or not self._geometry.compact:
-                request = step(request, number)
-            m.d.comb += [getattr(lane, name).eq(run[name]) for name in _RUN]
-            m.d.comb += [getattr(lane.port, name).eq(value) for name, value in request.items()]
-            self._follow(m, lane, number, run["valid"], run["flush"])
+                request = later(request, f"request_{number}")
+            m.d.comb += lane.task.eq(run.task)
+            m.d.comb += [getattr(lane.port, name).eq(getattr(request, name)) for name in _REQUEST.members]
+            # A stage of a lane is a later one of the array. But whether there is a beat each lane has to know, as a
+            # pass ends in each at another time.
+            m.d.comb += [beat.eq(self.beats[number + stage]) for stage, beat in enumerate(lane.beats)]
+            valid = Signal(len(lane.valid) - 1, name=f"valid_{number}")
+            m.d.comb += lane.valid.eq(Cat(run.valid, valid))
+            m.d.sync += valid.eq(Mux(run.flush, 0, lane.valid))
             for context in contexts:
-                m.d.comb += [
-                    lane.states[context].eq(run[f"state_{context}"]),
-                    lane.contrasted[context].eq(run[f"contrasted_{context}"]),
-                ]
+                m.d.comb += [lane.states[context].eq(states[context]), lane.contrasted[context].eq(contrasted[context])]
                 product = lane.products[context][: _width(self._formats)].as_signed()
                 sums[context] = total = sums[context] + product if number else product
                 if stages:
@@ -133,19 +131,6 @@ class LaneArray(wiring.Component):
         m.d.comb += [self.clips[context].eq(clips[context]) for context in contexts]
         m.d.comb += self.port.read_data.eq(answer)
         return m
-
-    def _follow(self, m: Module, lane: Lane, number: int, valid, flush) -> None:
-        """Give a lane its beats.
-
-        A stage of a lane is a later one of the array. But whether there is a beat is each lane's own to know, as a pass
-        ends in each at another time.
-        """
-        for stage, beat in enumerate(lane.beats):
-            if stage > 0:
-                register = Signal(name=f"valid_{number}_{stage}")
-                m.d.sync += register.eq(valid & ~flush)
-                valid = register
-            m.d.comb += [beat.eq(self.beats[number + stage]), beat.valid.eq(valid)]
 
 
 def _width(formats: Formats) -> int:

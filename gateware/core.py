@@ -270,10 +270,10 @@ class Core(wiring.Component):
     def _lanes(self, m, lanes, neurons, sequencer, level, beats, flush) -> None:
         """Feed the lanes, and the sum of their products for each context into its neuron unit."""
         for name in ("doing", "context", "active", "negate", "fresh"):
-            m.d.comb += getattr(lanes, name).eq(getattr(sequencer, name))
+            m.d.comb += getattr(lanes.task, name).eq(getattr(sequencer, name))
         for name in ("space", "row", "word", "write", "write_data", "busy"):
             m.d.comb += getattr(lanes.port, name).eq(getattr(self._inner, name))
-        m.d.comb += [lanes.level.eq(level), lanes.flush.eq(flush)]
+        m.d.comb += [lanes.task.level.eq(level), lanes.flush.eq(flush)]
         m.d.comb += [own.eq(beat) for own, beat in zip(lanes.beats, beats, strict=False)]
         for context, neuron in enumerate(neurons):
             m.d.comb += [

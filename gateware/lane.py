@@ -14,7 +14,7 @@ from ..substrate.learning import GUARD_BITS
 from ..substrate.protocol import SPACES, Feature, features_of
 from .arithmetic import adder_tree, halvings, saturate
 from .hostport import SpacePort
-from .passes import Beat, Doing
+from .passes import Beat, Task
 
 __all__ = ["Lane", "contrast_stage"]
 
@@ -39,18 +39,10 @@ class Lane(wiring.Component):
 
     Attributes
     ----------
-    doing
-        What the pass does.
-    beats
-        The beat at each stage of the pipeline.
-    level
-        Noise level of the context that ``context`` selects (for the passes that serve one context at a time).
-    context
-        That context, one-hot.
-    active
-        Contexts that hold a sample.
-    negate, fresh
-        Sign of the contrast, and whether it replaces what the weight contrast held.
+    task
+        What the pass asks for.
+    beats, valid
+        The beat at each stage of the pipeline, and whether there is one, a bit for each stage.
     states, contrasted
         For each context, the state of the neuron of beat 2, in project passes and in contrast passes; else 0.
     products
@@ -69,13 +61,9 @@ class Lane(wiring.Component):
         contexts = geometry.contexts
         super().__init__(
             {
-                "doing": In(Doing),
+                "task": In(Task(geometry)),
                 "beats": In(Beat(geometry)).array(contrast_stage(contexts) + 1),
-                "level": In(range(geometry.levels)),
-                "context": In(contexts),
-                "active": In(contexts),
-                "negate": In(1),
-                "fresh": In(1),
+                "valid": In(contrast_stage(contexts) + 1),
                 "states": In(signed(formats.state.width)).array(contexts),
                 "contrasted": In(signed(formats.state.width)).array(contexts),
                 "products": Out(signed(2 * formats.bus.width)).array(contexts),
@@ -87,7 +75,7 @@ class Lane(wiring.Component):
 
     def elaborate(self, platform: object) -> Module:
         m = Module()
-        geometry, formats, doing, beats = self._geometry, self._formats, self.doing, self.beats
+        geometry, formats, doing, beats = self._geometry, self._formats, self.task.doing, self.beats
         contexts, port, busy = geometry.contexts, self.port, self.port.busy
         self._writes = Signal()
         m.d.comb += self._writes.eq(port.write & (port.word == self._number))
@@ -113,7 +101,7 @@ class Lane(wiring.Component):
         gain_read, gain_write = gains.read_port(), gains.write_port()
         self._host_write(m, gain_write, "gains", port.row)
         m.d.comb += [
-            gain_read.addr.eq(Mux(busy, Cat(beats[0].group, self.level), port.row)),
+            gain_read.addr.eq(Mux(busy, Cat(beats[0].group, self.task.level), port.row)),
             gain_read.en.eq(~busy | doing.load_gain),
         ]
 
@@ -156,7 +144,7 @@ class Lane(wiring.Component):
 
     def _context(self, m: Module, context: int, weight, gain) -> Signal:
         """Multiplier, buses and gains of one context; returns its term of the contrast, at beat 5."""
-        formats, doing, beats = self._formats, self.doing, self.beats
+        formats, doing, beats = self._formats, self.task.doing, self.beats
         groups, bus = self._geometry.groups, formats.bus
 
         m.submodules[f"gains_{context}"] = own_gains = Memory(shape=formats.gain.width, depth=groups, init=[])
@@ -181,7 +169,7 @@ class Lane(wiring.Component):
         m.d.comb += [
             own_gain_write.addr.eq(beats[1].group),
             own_gain_write.data.eq(gain),
-            own_gain_write.en.eq(beats[1].valid & doing.load_gain & self.context[context]),
+            own_gain_write.en.eq(self.valid[1] & doing.load_gain & self.task.context[context]),
         ]
 
         # Stage 2: operands. A gain is aligned, if it has room, so that drives are rounded like buses. Stage 3: product.
@@ -212,15 +200,15 @@ class Lane(wiring.Component):
             half = Mux(doing.gain, 1 << shift_gain >> 1, half)
         m.d.sync += total.eq(Mux(starts, half, total) + product)
         value, clipped, ready = Signal(signed(bus.width)), Signal(), Signal()  # ready is at beat 5
-        m.d.sync += ready.eq(beats[4].valid & ((beats[4].last & doing.project) | doing.gain))
+        m.d.sync += ready.eq(self.valid[4] & ((beats[4].last & doing.project) | doing.gain))
         exact = total >> shift_project
         if not aligned:
             exact = Mux(doing.gain, total[: len(product) + 1].as_signed() >> shift_gain, exact)
         bounded, over = saturate(exact, bus)
-        m.d.sync += [value.eq(bounded), clipped.eq(over & ready & self.active[context])]
+        m.d.sync += [value.eq(bounded), clipped.eq(over & ready & self.task.active[context])]
         m.d.comb += self.clips[context].eq(clipped)
         a_write, b_write, drive_write = raw_a.write_port(), raw_b.write_port(), drive.write_port()
-        projected = beats[6].valid & beats[6].last & doing.project
+        projected = self.valid[6] & beats[6].last & doing.project
         m.d.comb += [
             a_write.addr.eq(beats[6].group),
             a_write.data.eq(value),
@@ -230,14 +218,14 @@ class Lane(wiring.Component):
             b_write.en.eq(projected & beats[6].side),
             drive_write.addr.eq(Cat(beats[6].side, beats[6].group)),
             drive_write.data.eq(value),
-            drive_write.en.eq(beats[6].valid & doing.gain),
+            drive_write.en.eq(self.valid[6] & doing.gain),
         ]
 
         # Contrast, rounded by now; contexts without a sample are masked.
         counts_weight, counts_gain = Signal(), Signal()
         m.d.sync += [
-            counts_weight.eq(doing.contrast & self.active[context]),
-            counts_gain.eq(doing.contrast_gain & self.active[context] & self.context[context]),
+            counts_weight.eq(doing.contrast & self.task.active[context]),
+            counts_gain.eq(doing.contrast_gain & self.task.active[context] & self.task.context[context]),
         ]
         term = Mux(counts_weight, total >> shift_weight, 0) | Mux(counts_gain, total >> shift_bus, 0)
         return term[: formats.contrast.width].as_signed()
@@ -262,7 +250,7 @@ class Lane(wiring.Component):
 
     def _accumulate(self, m: Module, terms: list) -> list:
         """Both contrast memories: read three stages before they are written. Returns what hosts read."""
-        geometry, doing, beats = self._geometry, self.doing, self.beats
+        geometry, doing, beats = self._geometry, self.task.doing, self.beats
         width = self._formats.contrast.width
         held, result = Signal(signed(width)), Signal(signed(width))
         total = adder_tree(m, terms, halvings(len(terms)), "contrast", width)
@@ -273,14 +261,14 @@ class Lane(wiring.Component):
             m,
             "gain_contrast",
             geometry.levels * geometry.groups,
-            [Cat(beat.group, self.level) for beat in beats],
+            [Cat(beat.group, self.task.level) for beat in beats],
             doing.contrast_gain,
             result,
             doing.clear,
         )
         # To subtract, add to the complement and write the complement of that: one adder serves both signs.
-        before = Mux(doing.contrast_gain, gain_read, Mux(self.fresh, 0, weight_read))
-        m.d.sync += [held.eq(before ^ self.negate.replicate(width)), result.eq(held + total)]
+        before = Mux(doing.contrast_gain, gain_read, Mux(self.task.fresh, 0, weight_read))
+        m.d.sync += [held.eq(before ^ self.task.negate.replicate(width)), result.eq(held + total)]
         return [weight_read, gain_read]
 
     def _contrast_memory(self, m, space: str, depth: int, addresses: list, uses, result, clearing):
@@ -290,8 +278,8 @@ class Lane(wiring.Component):
             read.addr.eq(Mux(self.port.busy, addresses[-4], self.port.row)),
             read.en.eq(~self.port.busy | uses),
             write.addr.eq(addresses[-1]),
-            write.data.eq(Mux(clearing, 0, result ^ self.negate.replicate(len(result)))),
-            write.en.eq(self.beats[-1].valid & (uses | clearing)),
+            write.data.eq(Mux(clearing, 0, result ^ self.task.negate.replicate(len(result)))),
+            write.en.eq(self.valid[-1] & (uses | clearing)),
         ]
         if self._learns:
             port, momentum = self.port, space.replace("contrast", "momentum")

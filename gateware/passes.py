@@ -4,7 +4,7 @@ from amaranth.lib import data, enum
 
 from ..substrate.geometry import Geometry
 
-__all__ = ["UPDATE_CYCLES", "Bank", "Beat", "Doing", "Op", "Order", "Phase"]
+__all__ = ["UPDATE_CYCLES", "Bank", "Beat", "Doing", "Op", "Order", "Phase", "Task"]
 
 UPDATE_CYCLES = 8
 """Cycles from one step of the walk to the next in an update: four products take one multiplier, one after the other."""
@@ -116,5 +116,35 @@ class Beat(data.StructLayout):
                 "row": (geometry.rows - 1).bit_length(),
                 "group": (geometry.groups - 1).bit_length(),
                 "side": 1,
+            }
+        )
+
+
+class Task(data.StructLayout):
+    """What a pass asks of a lane.
+
+    Members
+    -------
+    doing
+        What it does.
+    level
+        Noise level of the context that ``context`` selects (for the passes that serve one context at a time).
+    context
+        That context, one-hot.
+    active
+        Contexts that hold a sample.
+    negate, fresh
+        Sign of the contrast, and whether it replaces what the weight contrast held.
+    """
+
+    def __init__(self, geometry: Geometry) -> None:
+        super().__init__(
+            {
+                "doing": Doing,
+                "level": (geometry.levels - 1).bit_length(),
+                "context": geometry.contexts,
+                "active": geometry.contexts,
+                "negate": 1,
+                "fresh": 1,
             }
         )
