@@ -14,23 +14,20 @@ from unittest import mock
 
 import numpy as np
 
+from equipoise.benchmarks.quality import loaded
 from equipoise.drivers.gateware import GatewareDevice
 from equipoise.host import sampler as host_sampler
-from equipoise.host.checkpoint import load_checkpoint
-from equipoise.host.config import TrainConfig
 from equipoise.host.data import SIGMA_DATA, load_data
 from equipoise.host.device_sampler import sample_on_device
 from equipoise.host.devices import open_device
 from equipoise.host.quality.distances import distance, maximum_mean_discrepancy, sliced_wasserstein
 from equipoise.host.random import device_seed
-from equipoise.host.run import Run
 from equipoise.host.sampler import Sampler, sample
 from equipoise.host.studies.statistics import Interval
 from equipoise.sim.golden_sampling import UPDATE
 from equipoise.sim.noise import NoiseStream
 from equipoise.substrate.codes import NOISE_VARIANCE
 from equipoise.substrate.formats import FORMATS
-from equipoise.substrate.interface import Substrate
 
 COUNT = 512
 STEPS = {Sampler.HEUN: 18, Sampler.EULER: 36, Sampler.ANCESTRAL: 36}
@@ -51,15 +48,6 @@ class DeviceNoise:
 
 def show(interval: Interval) -> str:
     return f"{interval.value:.4f} ({interval.low:.4f} to {interval.high:.4f})"
-
-
-def loaded(path: str, device: Substrate) -> TrainConfig:
-    run = Run.open(path)
-    checkpoint, _ = load_checkpoint(run)
-    assert checkpoint is not None
-    device.configure(run.config.network)
-    device.write(checkpoint.average)
-    return run.config
 
 
 def quality(path: str, address: str) -> None:
