@@ -60,7 +60,8 @@ setattr -set ram_style "block" m:gains_* m:raw_*
 writes, and only between runs. It has no small ones: the registers that yosys would take are dearer than block RAM."""
 
 _OPTIONS = {
-    "ecp5": {"nextpnr_opts": "--router router2 --timing-allow-fail --report report.json"},
+    # Large geometries have a fifth less wire with this placer (docs/boards.md).
+    "ecp5": {"nextpnr_opts": "--placer static --router router2 --timing-allow-fail --report report.json"},
     "ice40": {
         "synth_opts": "-dsp -spram",
         "nextpnr_opts": "--router router2 --timing-allow-fail --report report.json",

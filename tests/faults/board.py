@@ -13,7 +13,7 @@ from unittest import mock
 from amaranth.back import verilog
 from amaranth.hdl import Instance, Module, ResetInserter, Signal
 
-from equipoise.gateware import core, device, neuron
+from equipoise.gateware import array, core, device, neuron
 from equipoise.gateware.lane import Lane
 from equipoise.gateware.link import link
 from equipoise.gateware.link.framing import FrameSender
@@ -83,13 +83,6 @@ def _chosen(m: Module, fault: Fault):
 
 
 class _Lane(Lane):
-    made = 0
-
-    def __init__(self, geometry: Geometry, formats) -> None:
-        super().__init__(geometry, formats)
-        self._number = _Lane.made
-        _Lane.made += 1
-
     def elaborate(self, platform):
         m = super().elaborate(platform)
         weights, gains = m.submodules.weights, m.submodules.gains
@@ -162,9 +155,8 @@ class _Sender(FrameSender):
 
 
 def _verilog(geometry: Geometry) -> str:
-    _Lane.made = 0
     with (
-        mock.patch.object(core, "Lane", _Lane),
+        mock.patch.object(array, "Lane", _Lane),
         mock.patch.object(core, "Sequencer", _Sequencer),
         mock.patch.object(core, "NeuronUnit", _Neuron),
         mock.patch.object(neuron, "NoiseGenerator", _Noise),
