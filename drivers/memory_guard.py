@@ -16,8 +16,9 @@ from .session import Answer
 
 __all__ = ["MemoryGuard"]
 
-_PART_WORDS = 2048
-"""Words of one CHECK at most."""
+_PART_CYCLES = 12_288
+"""Clock cycles that a device takes for one CHECK at most. One that is silent for 16,384 the simulated board takes for
+idle (``SETTLE`` in sim/board.v), and then no time passes on it."""
 
 
 class MemoryGuard:
@@ -31,12 +32,13 @@ class MemoryGuard:
 
     def __init__(self, geometry: Geometry) -> None:
         self._geometry = geometry
+        self._word_cycles = read_latency(geometry) + 1
 
     def requests(self, held: Mapping[Area, NDArray[Any]], clock: float) -> list[Request]:
         """CHECKs of all areas, of a device that runs at ``clock`` Hz or faster."""
-        word = (read_latency(self._geometry) + 1) / clock  # seconds
+        seconds = self._word_cycles / clock
         return [
-            check_request(part.space, part.row, part.count, self._geometry, word * self._words(part))
+            check_request(part.space, part.row, part.count, self._geometry, seconds * self._words(part))
             for area in held
             for part in self._parts(area)
         ]
@@ -53,7 +55,8 @@ class MemoryGuard:
 
     def _parts(self, area: Area) -> list[Area]:
         """An area in parts, each answered soon: a device that is silent for long is taken for idle or dead."""
-        rows = max(1, _PART_WORDS // SPACES[area.space].words(self._geometry))
+        words = _PART_CYCLES // self._word_cycles
+        rows = max(1, words // SPACES[area.space].words(self._geometry))
         end = area.row + area.count
         return [Area(area.space, row, min(rows, end - row)) for row in range(area.row, end, rows)]
 

@@ -7,7 +7,7 @@ module board #(
     parameter CAPACITY = 2048,  // bytes of each mailbox
     parameter PAUSE    = 256,   // cycles without a byte after which the outbox is handed over
     parameter SETTLE   = 16384, // cycles without a byte or a run after which the device counts as idle: more than
-                                // it takes for the longest request (1024 bytes of payload)
+                                // it takes for the longest request (1024 bytes of payload, or a CHECK of the host's)
     parameter GLANCE   = 2048,  // cycles after which the bench is woken anyway, to see what the host has to say,
     parameter PATROL   = 131072 // and during a run, when the host can only vanish
 ) (
