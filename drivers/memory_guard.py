@@ -8,17 +8,13 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from ..substrate.geometry import Geometry, read_latency
+from ..substrate.geometry import Geometry
 from ..substrate.protocol import SPACES
 from .layout import Area
-from .requests import Request, check_request, encode_words
+from .requests import Request, check_request, encode_words, rows_at_once, word_cycles
 from .session import Answer
 
 __all__ = ["MemoryGuard"]
-
-_PART_CYCLES = 12_288
-"""Clock cycles that a device takes for one CHECK at most. One that is silent for 16,384 the simulated board takes for
-idle (``SETTLE`` in sim/board.v), and then no time passes on it."""
 
 
 class MemoryGuard:
@@ -32,11 +28,10 @@ class MemoryGuard:
 
     def __init__(self, geometry: Geometry) -> None:
         self._geometry = geometry
-        self._word_cycles = read_latency(geometry) + 1
 
     def requests(self, held: Mapping[Area, NDArray[Any]], clock: float) -> list[Request]:
         """CHECKs of all areas, of a device that runs at ``clock`` Hz or faster."""
-        seconds = self._word_cycles / clock
+        seconds = word_cycles(self._geometry) / clock
         return [
             check_request(part.space, part.row, part.count, self._geometry, seconds * self._words(part))
             for area in held
@@ -55,8 +50,7 @@ class MemoryGuard:
 
     def _parts(self, area: Area) -> list[Area]:
         """An area in parts, each answered soon: a device that is silent for long is taken for idle or dead."""
-        words = _PART_CYCLES // self._word_cycles
-        rows = max(1, words // SPACES[area.space].words(self._geometry))
+        rows = rows_at_once(area.space, self._geometry)
         end = area.row + area.count
         return [Area(area.space, row, min(rows, end - row)) for row in range(area.row, end, rows)]
 

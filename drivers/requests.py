@@ -9,22 +9,29 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..substrate.geometry import Geometry
+from ..substrate.geometry import Geometry, read_latency
 from ..substrate.protocol import MAX_PAYLOAD, READ_REQUEST, SPACES, WRITE_REQUEST, Operation, Space
 
 __all__ = [
     "ANSWER_BYTES",
+    "REQUEST_CYCLES",
     "Request",
     "check_request",
     "encode_words",
     "join_words",
     "read_requests",
+    "rows_at_once",
     "run_request",
+    "word_cycles",
     "write_requests",
 ]
 
 ANSWER_BYTES = 4096
 """Longest answer asked for: long enough that frames cost little, short enough that a damaged one is cheap to repeat."""
+
+REQUEST_CYCLES = 12_288
+"""Clock cycles that a device reads for one request at most. Answers come soon enough that none is taken for lost; and a
+device that is silent for 16,384 the simulated board takes for idle (``SETTLE`` in sim/board.v), and stops its time."""
 
 _UNSIGNED = (
     *("registers", "modules", "ends", "sites", "rule", "rates", "updates"),
@@ -65,6 +72,16 @@ def run_request(allowance: float) -> Request:
     return Request(Operation.RUN, b"", "RUN", allowance=allowance)
 
 
+def word_cycles(geometry: Geometry) -> int:
+    """Clock cycles that a device takes for each word of a READ or CHECK, at most."""
+    return read_latency(geometry) + 1
+
+
+def rows_at_once(space: str, geometry: Geometry) -> int:
+    """Rows of ``space`` that a device reads in :data:`REQUEST_CYCLES`; one at least."""
+    return max(1, REQUEST_CYCLES // word_cycles(geometry) // SPACES[space].words(geometry))
+
+
 def read_requests(space: str, row: int, count: int, geometry: Geometry) -> list[Request]:
     """Requests that read ``count`` rows of ``space`` from ``row`` on.
 
@@ -82,7 +99,7 @@ def read_requests(space: str, row: int, count: int, geometry: Geometry) -> list[
             f"READ of {_rows(space, first, rows)}",
             expects=rows * row_bytes,
         )
-        for first, rows in _chunks(row, count, ANSWER_BYTES // row_bytes)
+        for first, rows in _chunks(row, count, min(ANSWER_BYTES // row_bytes, rows_at_once(space, geometry)))
     ]
 
 

@@ -1,4 +1,4 @@
-"""The memory guard: how it divides what it has checked."""
+"""The memory guard, and reads: how they are divided."""
 
 import re
 from pathlib import Path
@@ -9,6 +9,7 @@ import pytest
 from equipoise import sim
 from equipoise.drivers.layout import Area
 from equipoise.drivers.memory_guard import MemoryGuard
+from equipoise.drivers.requests import REQUEST_CYCLES, read_requests
 from equipoise.substrate.geometry import Geometry, read_latency
 
 
@@ -21,3 +22,13 @@ def test_no_check_is_so_long_that_a_simulated_board_takes_itself_for_idle(lanes)
     seconds = [request.allowance for request in asked]
     assert settle is not None and max(seconds) * 1e6 < 0.8 * int(settle[1])
     assert sum(seconds) * 1e6 == pytest.approx(5000 * lanes * (read_latency(geometry) + 1))
+
+
+@pytest.mark.parametrize("lanes", [1, 8, 16, 64])
+def test_no_read_keeps_a_device_for_longer(lanes) -> None:
+    geometry = Geometry(lanes=lanes)
+    for space, size in (("outputs", 2), ("weights", 2), ("weight_contrast", 4)):
+        asked = read_requests(space, 0, 4000, geometry)
+        words = [(request.expects or 0) // size for request in asked]
+        assert max(words) * (read_latency(geometry) + 1) <= REQUEST_CYCLES
+        assert sum(words) == 4000 * (1 if space == "outputs" else lanes)
