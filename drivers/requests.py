@@ -73,8 +73,8 @@ def run_request(allowance: float) -> Request:
 
 
 def word_cycles(geometry: Geometry) -> int:
-    """Clock cycles that a device takes for each word of a READ or CHECK, at most."""
-    return read_latency(geometry) + 1
+    """Clock cycles that a device takes for each word of a READ or CHECK, at most: one for each of its bytes."""
+    return 4 + (read_latency(geometry) + 1 if geometry.compact else 0)  # a compact device reads word by word
 
 
 def rows_at_once(space: str, geometry: Geometry) -> int:

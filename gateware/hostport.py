@@ -12,7 +12,8 @@ class HostPort(wiring.Signature):
     """Access to the spaces of :mod:`equipoise.substrate.protocol`, from the side of the command processor.
 
     The initiator checks addresses; a target may do anything on one out of range. Memories are reached only
-    while ``busy`` is low. One access at a time: after ``read``, the address is held until the data is taken.
+    while ``busy`` is low. A read of a space may be followed by another of the same a cycle later, but in a compact
+    device, where there is one at a time, and the address is held until the data is taken.
 
     Attributes
     ----------

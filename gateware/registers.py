@@ -46,7 +46,9 @@ class Registers(wiring.Component):
                         if register.access is Access.READ_WRITE:
                             with m.If(writing & (row[_PART_BITS:] == first // _PART)):
                                 m.d.sync += value.eq(port.write_data)
-        with m.Switch(row[_PART_BITS:]):
+        number_of_part = Signal.like(row[_PART_BITS:])
+        m.d.sync += number_of_part.eq(row[_PART_BITS:])
+        with m.Switch(number_of_part):
             for number, part in enumerate(parts):
                 with m.Case(number):
                     m.d.sync += port.read_data.eq(part)

@@ -251,5 +251,8 @@ class Walker(wiring.Component):
         # at whose end they are where walks begin.
         with m.If(~port.busy):
             m.d.comb += [module_then.eq(port.row), place_then.eq(port.row)]
-        whole = module_read.data.as_value()
-        m.d.sync += port.read_data.eq(Mux(at_ends, end_read.data.as_value(), Mux(port.word[0], whole[32:], whole[:32])))
+        whole, second = module_read.data.as_value(), Signal()
+        m.d.sync += [
+            second.eq(port.word[0]),
+            port.read_data.eq(Mux(at_ends, end_read.data.as_value(), Mux(second, whole[32:], whole[:32]))),
+        ]

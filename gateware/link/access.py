@@ -2,6 +2,7 @@
 
 from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import stream, wiring
+from amaranth.lib.fifo import SyncFIFO
 from amaranth.lib.wiring import In, Out
 
 from ...substrate.geometry import Geometry
@@ -83,13 +84,13 @@ class SpaceTable(wiring.Component):
 class SpaceAccess(wiring.Component):
     """Walks through the words of some rows, reading them into bytes, or writing bytes into them.
 
-    A read takes a cycle more than the latency for each word, and at least a cycle a byte; a write takes a cycle a byte.
-    The next word is read while the bytes of the last one go out.
+    A cycle a byte, either way. As a word is a while on its way, the next ones are asked for meanwhile: as many as there
+    is room for if their bytes have to wait.
 
     Parameters
     ----------
     geometry
-        Sizes, and so the latency.
+        Sizes, and so the latency of a read.
 
     Attributes
     ----------
@@ -100,7 +101,7 @@ class SpaceAccess(wiring.Component):
     writing, wide, across
         Whether to write, whether words have 4 bytes, and words of a row; held while ``busy``.
     busy
-        High from the cycle after ``start`` until the last word is written or read.
+        High from the cycle after ``start`` until the last word is written, or asked for.
     source
         Bytes to write: as many as the rows have.
     sink
@@ -149,11 +150,11 @@ class SpaceAccess(wiring.Component):
         m = Module()
         source, sink = self.source, self.sink
         last_byte = Mux(self.wide, 3, 1)
-        step, last = self._walk(m)
+        step, _ = self._walk(m)
 
         # Write: a word is complete with its last byte, is written in the next cycle, and then stepped over.
         index = Signal(2)
-        m.d.comb += [source.ready.eq(self.busy & self.writing), step.eq(self.write)]
+        m.d.comb += [source.ready.eq(self.busy & self.writing), step.eq(self.write | self.read)]
         m.d.sync += self.write.eq(0)
         with m.If(source.valid & source.ready):
             m.d.sync += [
@@ -162,30 +163,30 @@ class SpaceAccess(wiring.Component):
                 self.write.eq(index == last_byte),
             ]
 
-        # Read: the next word waits behind the one whose bytes go out.
+        # Read: a word that is asked for has its place in the queue, behind the one whose bytes go out. There are so
+        # many places that one can be asked for every second cycle, as words of two bytes are sent.
+        m.submodules.queue = queue = SyncFIFO(width=32, depth=self._latency // 2 + 2)
         flight = Signal(self._latency)  # the cycles since `read`
-        arrived = flight[-1]
-        waiting = Signal()
-        waiting_word, waiting_last = Signal(32), Signal()
+        asked = Signal(range(queue.depth + 1))  # words that fly or are in the queue
         bytes_left = Signal(3)
         bytes_out, bytes_last = Signal(32), Signal()
         sent = sink.valid & sink.ready
-        take = Signal()
         m.d.comb += [
-            take.eq(waiting & ((bytes_left == 0) | ((bytes_left == 1) & sent))),
-            self.read.eq(self.busy & ~self.writing & ~flight.any() & (~waiting | take)),
+            self.read.eq(self.busy & ~self.writing & (asked != queue.depth)),
+            queue.w_en.eq(flight[-1]),
+            queue.w_data.eq(self.read_data),
+            queue.r_en.eq(queue.r_rdy & ((bytes_left == 0) | ((bytes_left == 1) & sent))),
             sink.valid.eq(bytes_left != 0),
             sink.p.data.eq(bytes_out[:8]),
             sink.p.last.eq(bytes_last & (bytes_left == 1)),
         ]
-        m.d.sync += flight.eq(Cat(self.read, flight[:-1]))
-        with m.If(arrived):
-            m.d.comb += step.eq(1)
-            m.d.sync += [waiting.eq(1), waiting_word.eq(self.read_data), waiting_last.eq(last)]
-        with m.Elif(take):
-            m.d.sync += waiting.eq(0)
-        with m.If(take):
-            m.d.sync += [bytes_left.eq(last_byte + 1), bytes_out.eq(waiting_word), bytes_last.eq(waiting_last)]
+        m.d.sync += [flight.eq(Cat(self.read, flight[:-1])), asked.eq(asked + self.read - queue.r_en)]
+        with m.If(queue.r_en):
+            m.d.sync += [
+                bytes_left.eq(last_byte + 1),
+                bytes_out.eq(queue.r_data),
+                bytes_last.eq((asked == 1) & ~self.busy),
+            ]
         with m.Elif(sent):
             m.d.sync += [bytes_left.eq(bytes_left - 1), bytes_out.eq(bytes_out >> 8)]
         return m

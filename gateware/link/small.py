@@ -66,7 +66,10 @@ class SmallCobsEncoder(CobsEncoder):
 
 
 class SmallSpaceAccess(SpaceAccess):
-    """A :class:`.access.SpaceAccess` with one register for the word that is read or written."""
+    """A :class:`.access.SpaceAccess` with one register for the word that is read or written.
+
+    It is ``busy`` until the last word is read.
+    """
 
     def elaborate(self, platform: object) -> Module:
         m = Module()

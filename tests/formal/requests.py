@@ -1,6 +1,6 @@
 """Properties of the command processor: what changes something is done once, in order, and only while no run is on."""
 
-from amaranth.hdl import Assert, Assume, Cat, Cover, Module, Mux, Signal, Value
+from amaranth.hdl import Assert, Assume, Cat, Const, Cover, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import Out, flipped
 
@@ -38,10 +38,10 @@ class _Inside:
         self.count = inside.part(16, lambda m: m.submodules.access.count)
         access = inside.inside("access")
         self.byte = access.signal("index", 2)
-        self.flight, self.waiting, self.waiting_last = (
-            access.signal(name, width)
-            for name, width in (("flight", read_latency(geometry)), ("waiting", 1), ("waiting_last", 1))
-        )
+        latency = read_latency(geometry)
+        self.room = latency // 2 + 2
+        self.flight, self.asked = access.signal("flight", latency), access.signal("asked", range(self.room + 1))
+        self.queued = access.part(len(self.asked), lambda m: m.submodules.queue.level)
         self.bytes_left, self.bytes_last = access.signal("bytes_left", 3), access.signal("bytes_last", 1)
         self.may_be_busy = Signal()
         self.state = {name: inside.state(name) for name in self.STATES}
@@ -183,7 +183,7 @@ class ExecutesOnce(wiring.Component):
             m.d.comb += Assert(run & in_order & (started == own.state["RUN"]), "invariant: a RUN")
         with m.If(own.state["WRITE"]):
             m.d.comb += Assert(in_order, "invariant: a WRITE")
-        pending = own.flight.any() | own.waiting | (own.bytes_left != 0)
+        pending = (own.asked != 0) | (own.bytes_left != 0)
         with m.If(own.state["CHECKSUM"]):
             m.d.comb += [
                 Assert((header.operation == Operation.CHECK) & ~started, "invariant: a CHECK"),
@@ -195,13 +195,12 @@ class ExecutesOnce(wiring.Component):
             m.d.comb += Assert(own.state["WRITE"] | reading, "invariant: what reaches the spaces")
         with m.If(pending):
             m.d.comb += Assert(reading, "invariant: what is read")
-        with m.If(own.flight.any()):
-            single = (own.flight & (own.flight - 1)) == 0
-            m.d.comb += Assert(own.busy & ~own.waiting & single, "invariant: one word is read at a time")
-        with m.If(own.waiting & own.waiting_last):
-            m.d.comb += Assert(~own.busy & ~own.flight.any(), "invariant: the last word waits")
+        flying = sum((bit for bit in own.flight), start=Const(0))
+        m.d.comb += Assert(
+            (own.asked <= own.room) & (own.asked == flying + own.queued), "invariant: words on their way"
+        )
         with m.If((own.bytes_left != 0) & own.bytes_last):
-            m.d.comb += Assert(~own.busy & ~own.flight.any() & ~own.waiting, "invariant: the last word goes out")
+            m.d.comb += Assert(~own.busy & (own.asked == 0), "invariant: the last word goes out")
         m.d.comb += [
             Assert(~port.write | (own.busy & own.state["WRITE"] & (own.byte == 0)), "invariant: a word is written"),
             Assert(~own.may_be_busy | own.state["RUN"], "invariant: a run is waited for"),
