@@ -176,7 +176,8 @@ class Lane(wiring.Component):
         shift_project = formats.weight.fraction + formats.state.fraction - bus.fraction
         shift_gain = formats.gain.fraction
         aligned = formats.gain.width + shift_project - shift_gain <= bus.width
-        left, right = Signal(signed(bus.width)), Signal(signed(bus.width))
+        left = Signal(signed(bus.width), name=f"left_{context}")  # by which the floor plan knows its multiplier
+        right = Signal(signed(bus.width), name=f"right_{context}")
         left_gain, right_gain = (
             words[name] << (shift_project - shift_gain if aligned else 0) for name in ("left_gain", "right_gain")
         )

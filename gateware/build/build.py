@@ -27,6 +27,7 @@ from ...substrate.files import locked
 from ...substrate.geometry import Geometry
 from ...substrate.network import Network
 from ..boards.board import Board
+from .floorplan import find_die, write_floor_plan
 from .report import RESOURCES, BuildReport, make_report, project
 from .tools import Tool, find_build_tool, run_build_tool
 
@@ -251,6 +252,9 @@ def _build(
     synthesis, layout, packing = tools
     stage(f"synthesising ({synthesis.version})")
     run_build_tool(synthesis, steps[synthesis.name], folder)
+    die = find_die(board.part, geometry)
+    if die is not None:
+        write_floor_plan(folder / "top.json", geometry, die)
     for seed in _SEEDS:
         stage(f"placing and routing, seed {seed} ({layout.version})")
         try:

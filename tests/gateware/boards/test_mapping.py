@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
+from pathlib import Path
 
 import pytest
 from amaranth.back import rtlil
 
 from equipoise.gateware.build.build import COLLISIONS
+from equipoise.gateware.build.floorplan import find_die, floor_plan
 from equipoise.gateware.device import Device
 from equipoise.substrate.geometry import Geometry
 
@@ -26,21 +29,45 @@ GEOMETRIES = {
 @pytest.fixture(scope="module", params=GEOMETRIES)
 def mapped(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[Geometry, str, dict[str, int]]:
+) -> tuple[Geometry, str, dict[str, int], Path]:
     folder, geometry = tmp_path_factory.mktemp("mapped"), GEOMETRIES[request.param]
     device = Device(geometry, build=bytes(8), board=bytes(8), clock=1, buffer=2048)
     (folder / "top.il").write_text(rtlil.convert(device, name="top", emit_src=False))
     script = f"read_rtlil top.il; {COLLISIONS}; {request.param} -top top; tee -q -o cells.json stat -json"
+    script += "; write_json top.json"
     log = run_yosys(script, folder)
     return (
         geometry,
         log,
         json.loads((folder / "cells.json").read_text())["design"]["num_cells_by_type"],
+        folder / "top.json",
     )
 
 
-def test_every_multiplier_is_one_of_the_fpga(mapped: tuple[Geometry, str, dict[str, int]]) -> None:
-    geometry, _, cells = mapped
+def test_the_floor_plan_knows_all_of_lanes_and_units(mapped: tuple[Geometry, str, dict[str, int], Path]) -> None:
+    geometry, _, counts, written = mapped
+    if "MULT18X18D" not in counts:
+        pytest.skip("there is a plan for large ECP5s only")
+    lanes, contexts = geometry.lanes, geometry.contexts
+    large = Geometry(lanes=8, contexts=8)
+    die = find_die("LFE5U-85F", large)
+    assert die is not None and find_die("LFE5U-85F", geometry) is None and find_die("LFE5U-25F", large) is None
+    netlist = json.loads(written.read_text())["modules"]["top"]["cells"]
+    plan = floor_plan(netlist, geometry, die)
+    planned = Counter(netlist[name]["type"] for name in plan)
+    assert planned == {"MULT18X18D": contexts * (lanes + 5), "DP16KD": lanes * 4 + contexts * 4}
+    assert len(set(plan.values())) == len(plan)
+    # From left to right the units and the lanes, from top to bottom the contexts.
+    columns = {
+        lane: [int(place[1 : place.index("/")]) for name, place in plan.items() if f".lane_{lane}." in name]
+        for lane in range(lanes)
+    }
+    units = [int(place[1 : place.index("/")]) for name, place in plan.items() if ".neuron_" in name]
+    assert max(units) <= min(columns[0]) and max(columns[0]) <= min(columns[1])
+
+
+def test_every_multiplier_is_one_of_the_fpga(mapped: tuple[Geometry, str, dict[str, int], Path]) -> None:
+    geometry, _, cells, _ = mapped
     lanes, contexts = geometry.lanes, geometry.contexts
     if "MULT18X18D" in cells:
         assert cells["MULT18X18D"] == contexts * (lanes + 5) + 2
@@ -48,8 +75,8 @@ def test_every_multiplier_is_one_of_the_fpga(mapped: tuple[Geometry, str, dict[s
         assert cells["SB_MAC16"] == contexts * (3 * lanes + 7) + 3
 
 
-def test_memories_are_block_ram(mapped: tuple[Geometry, str, dict[str, int]]) -> None:
-    geometry, _, cells = mapped
+def test_memories_are_block_ram(mapped: tuple[Geometry, str, dict[str, int], Path]) -> None:
+    geometry, _, cells, _ = mapped
     lanes, contexts = geometry.lanes, geometry.contexts
     if "DP16KD" in cells:
         a_lane = 1 + 2 + 1  # weights, their contrast, contrast of the gains
@@ -61,6 +88,6 @@ def test_memories_are_block_ram(mapped: tuple[Geometry, str, dict[str, int]]) ->
         assert cells["SB_RAM40_4K"] >= 2 + 4 + 4  # weights, their contrast, states
 
 
-def test_no_register_stands_in_for_a_collision(mapped: tuple[Geometry, str, dict[str, int]]) -> None:
-    _, log, _ = mapped
+def test_no_register_stands_in_for_a_collision(mapped: tuple[Geometry, str, dict[str, int], Path]) -> None:
+    _, log, _, _ = mapped
     assert "emulate_read_first" not in log
