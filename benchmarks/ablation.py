@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from equipoise.benchmarks.curvature import Annealed, Curved
-from equipoise.host.baselines import REPORT_SIGMAS, baseline_errors, noisy_test
+from equipoise.host.baselines import REPORT_SIGMAS, PosteriorMean, baseline_errors, noisy_test
 from equipoise.host.checkpoint import load_checkpoint
 from equipoise.host.config import TrainConfig
 from equipoise.host.data import Dataset, load_data
@@ -258,14 +258,10 @@ def converged_mlp(seed: int, most: int) -> dict[str, Any]:
 
 
 def posterior_mean() -> list[float]:
-    """The mean of the training digits, weighted by how likely each is: the best, were there no others."""
-    data, errors = load_data("digits"), []
-    for sigma in REPORT_SIGMAS:
-        distance = ((noisy_test(data, sigma)[:, None] - data.train[None]) ** 2).sum(axis=2)
-        weight = np.exp(-(distance - distance.min(axis=1, keepdims=True)) / (2 * sigma**2))
-        guess = weight @ data.train / weight.sum(axis=1, keepdims=True)
-        errors.append(float(np.mean((guess - data.test) ** 2)))
-    return errors
+    """Errors of the mean of the training digits, weighted by how likely each is."""
+    data = load_data("digits")
+    best = PosteriorMean(data.train)
+    return [float(np.mean((best.denoise(noisy_test(data, sigma), sigma) - data.test) ** 2)) for sigma in REPORT_SIGMAS]
 
 
 def table(results: dict[str, Any]) -> str:

@@ -1,13 +1,14 @@
-"""What a denoiser must be compared with: doing nothing, the mean, and the best linear filter."""
+"""What a denoiser must be compared with: doing nothing, the mean, the best linear filter, and the posterior mean."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import special
 
 from .data import Dataset
 
-__all__ = ["REPORT_SIGMAS", "Wiener", "baseline_errors", "noisy_test"]
+__all__ = ["REPORT_SIGMAS", "PosteriorMean", "Wiener", "baseline_errors", "noisy_test"]
 
 Array = NDArray[np.float64]
 
@@ -36,6 +37,23 @@ class Wiener:
         """Denoised samples, (n, d)."""
         shrink = self.variances / (self.variances + sigma**2)
         return np.asarray(self.mean + ((noisy - self.mean) @ self.directions * shrink) @ self.directions.T)
+
+
+class PosteriorMean:
+    """The mean of the training samples, each weighted by how likely it is: the best denoiser, were there no others.
+
+    (Karras et al. 2022, arXiv:2206.00364, eq. 57.) Where the noise is strong it says how far a linear filter can be
+    beaten at all; where it is weak, it knows too few samples.
+    """
+
+    def __init__(self, train: Array) -> None:
+        self._train = train
+
+    def denoise(self, noisy: Array, sigma: float) -> Array:
+        """Denoised samples, (n, d)."""
+        distance = (noisy**2).sum(axis=1)[:, None] - 2 * noisy @ self._train.T + (self._train**2).sum(axis=1)
+        weight = special.softmax(-distance / (2 * sigma**2), axis=1)
+        return np.asarray(weight @ self._train)
 
 
 def noisy_test(data: Dataset, sigma: float) -> Array:

@@ -14,7 +14,7 @@ from scipy import stats
 from ...substrate.errors import DataError
 from ...substrate.interface import Substrate
 from ...substrate.parameters import Parameters
-from ..baselines import Wiener, noisy_test
+from ..baselines import PosteriorMean, Wiener, noisy_test
 from ..checkpoint import Checkpoint
 from ..conditioning import UNLABELLED
 from ..config import TrainConfig
@@ -92,7 +92,7 @@ def evaluate(
     EquipoiseError
         If the device fails, or PyTorch is missing that ``backprop`` needs.
     """
-    others: dict[str, Callable[[Array, Array], Array]] = {}
+    others = {"posterior mean": _known(PosteriorMean(data.train))}
     counts = {"network": trained_parameters(config.network)}
     if checkpoint.step:
         say("training an MLP of as many parameters")
@@ -117,7 +117,7 @@ def evaluate(
         "device": {name: getattr(device.identity, name) for name in ("address", "kind", "uid", "build")},
         "data": {"name": data.name, "train": len(data.train), "test": len(data.test)},
         "parameters": counts,
-        "denoising": compare_denoisers(errors, _errors(_wiener(data), config, data), levels(config)),
+        "denoising": compare_denoisers(errors, _errors(_known(Wiener(data.train)), config, data), levels(config)),
     }
     samples, labels = plan.samples, plan.labels
     if samples is None:
@@ -216,9 +216,9 @@ def _device(device: Substrate, config: TrainConfig, labels: Labels | None = None
     return lambda noisy, sigma: denoiser(noisy, sigma, device_seed(config.seed, "quality", 0), labels)
 
 
-def _wiener(data: Dataset) -> Callable[[Array, Array], Array]:
-    wiener = Wiener(data.train)
-    return lambda noisy, sigma: wiener.denoise(noisy, float(sigma[0]))
+def _known(best: Wiener | PosteriorMean) -> Callable[[Array, Array], Array]:
+    """A denoiser of samples that all have the same noise."""
+    return lambda noisy, sigma: best.denoise(noisy, float(sigma[0]))
 
 
 def _errors(denoise: Callable[[Array, Array], Array], config: TrainConfig, data: Dataset) -> list[Array]:

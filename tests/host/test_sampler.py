@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from equipoise.host.baselines import REPORT_SIGMAS, Wiener, baseline_errors, noisy_test
+from equipoise.host.baselines import REPORT_SIGMAS, PosteriorMean, Wiener, baseline_errors, noisy_test
 from equipoise.host.data import load_data
 from equipoise.host.denoiser import Denoiser
 from equipoise.host.levels import cosine_levels
@@ -187,6 +187,15 @@ def test_the_wiener_filter_is_the_best_linear_one():
         other = Wiener(data.train)
         other.variances = other.variances * np.exp(0.5 * rng.normal(size=64))
         assert np.mean((other.denoise(noisy, 0.5) - data.train) ** 2) > error
+
+
+def test_the_posterior_mean_is_that_of_a_known_prior():
+    """Of two points it is m tanh(m y / sigma^2); no denoiser of samples drawn from its own points is better."""
+    points = np.array([[-0.5], [0.5]])
+    noisy = np.linspace(-2, 2, 9)[:, None]
+    for sigma in (0.05, 0.3, 2.0):
+        expected = 0.5 * np.tanh(0.5 * noisy / sigma**2)
+        assert PosteriorMean(points).denoise(noisy, sigma) == pytest.approx(expected, abs=1e-12)
 
 
 def test_baselines_of_the_digits():

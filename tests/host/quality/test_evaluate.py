@@ -61,7 +61,7 @@ def test_the_command_writes_figures_and_the_report(trained, call, tmp_path):
     assert all((tmp_path / name).stat().st_size > 1000 for name in found["figures"])
     page = (tmp_path / "a/report.html").read_text()
     assert "<h2>Quality</h2>" in page and "sliced Wasserstein" in page and "Samples of each set" in page
-    assert set(found["denoising"]["errors"]) == {"run", "MLP"}
+    assert set(found["denoising"]["errors"]) == {"run", "posterior mean", "MLP"}
 
 
 def test_samples_of_a_file(trained, call):
