@@ -23,10 +23,10 @@ MIDDLE_ECP5 = Geometry(
 """For an LFE5U-45F; five contexts would take 67 of its 72 multipliers."""
 
 LARGE_ECP5 = Geometry(
-    lanes=8, contexts=2, neurons=256, rows=4096, groups=16, levels=8, sample_words=8192, output_words=4096
+    lanes=8, contexts=8, neurons=256, rows=4096, groups=16, levels=8, sample_words=8192, output_words=4096
 )
-"""For an LFE5U-85F; eleven contexts would take 145 of its 156 multipliers. Contexts rather than lanes: a lane without a
-rank channel idles."""
+"""For an LFE5U-85F: 106 of its 156 multipliers; eleven contexts would take 145, but are not routed (docs/boards.md).
+Contexts rather than lanes: a lane without a rank channel idles."""
 
 
 def _icebreaker() -> Any:
