@@ -6,9 +6,9 @@
 
 ``link`` trains STEPS steps and twice as many, both ways, and divides what the second run takes more: bytes and seconds
 of a step, checkpoints included, what comes before and after training not. Seconds are those of a processor, of this
-process and of the simulator, and the fewest of two rounds: other work on the machine would count else. ADDRESS is one with a link: sim:, or
-fault+golden:, the golden model behind the link of the gateware. STEPS should be a multiple of the recipe's checkpoint
-period, of which the device mode's is four times as long.
+process and of the simulator, and the fewest of two rounds: other work on the machine would count else. ADDRESS is one
+with a link: sim:, or fault+golden:, the golden model behind the link of the gateware. STEPS should be a multiple of the
+recipe's checkpoint period, of which the device mode's is four times as long.
 
 ``error`` trains to the end, both ways, and prints the denoising errors. ``settings`` trains STEPS steps by the host,
 and by the device with each of the settings given.
