@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from equipoise.drivers.framing import Decoder, Frame, encode_frame
-from equipoise.drivers.requests import read_requests, write_requests
+from equipoise.drivers.requests import encode_words, join_words, read_requests, write_requests
 from equipoise.sim.board import SimulatedBoard
-from equipoise.substrate.protocol import READ_REQUEST, REGISTERS, SPACES, Operation, Status
+from equipoise.substrate.protocol import READ_REQUEST, REGISTERS, SPACES, Operation, Status, table_masks
 
 from ..conftest import SMALL
 
@@ -64,6 +64,18 @@ def test_a_checksum_is_that_of_what_is_read(talk):
             assert answer.status == Status.OK
             wanted = zlib.crc32(talk.read(space, row, count) if count else b"")
             assert int.from_bytes(answer.payload, "little") == wanted, (space, row, count)
+
+
+@pytest.mark.parametrize("space", ["weights", "gains", "biases", "sites", "modules", "ends", "schedule", "samples"])
+def test_what_is_written_is_read(talk, space):
+    """Rows one after another: each word is that of its own row, however many reads are on their way."""
+    kind, rng = SPACES[space], np.random.default_rng(1)
+    rows, words = min(kind.rows(SMALL), 100), kind.words(SMALL)
+    masks = np.array(table_masks(SMALL).get(space, [2**32 - 1] * words), np.uint32)
+    written = rng.integers(0, 2 ** (8 * kind.size), (rows, words), np.uint32) & masks
+    answered = join_words(space, [encode_words(space, written)], SMALL)
+    talk.write(space, 0, answered)
+    assert talk.read(space, 0, rows) == encode_words(space, answered)
 
 
 def test_rows_that_are_not_there_have_no_checksum(talk):
