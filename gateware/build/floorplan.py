@@ -39,6 +39,10 @@ class Place(NamedTuple):
         return f"X{self.x}/Y{self.y}/{self.cell}"
 
 
+Blocks = tuple[tuple[int, ...], tuple[tuple[int, str], ...]]
+"""Rows of a chip, and for each cell of a block there its column in the block and its name."""
+
+
 @dataclass(frozen=True, slots=True)
 class Die:
     """Where a chip has its multipliers and block RAMs: rows of blocks of four.
@@ -48,14 +52,14 @@ class Die:
     blocks
         First column of each block of a row.
     multipliers, memories
-        Rows, and for each cell of a block its column in the block and its name there.
+        What a block is in which rows.
     """
 
     blocks: tuple[int, ...]
-    multipliers: tuple[tuple[int, ...], tuple[tuple[int, str], ...]]
-    memories: tuple[tuple[int, ...], tuple[tuple[int, str], ...]]
+    multipliers: Blocks
+    memories: Blocks
 
-    def places(self, kind: tuple[tuple[int, ...], tuple[tuple[int, str], ...]]) -> list[Place]:
+    def places(self, kind: Blocks) -> list[Place]:
         """Places of the multipliers or memories, from left to right."""
         rows, block = kind
         return [Place(x + offset, y, cell) for x in self.blocks for offset, cell in block for y in rows]

@@ -24,9 +24,9 @@ def test_no_check_is_so_long_that_a_simulated_board_takes_itself_for_idle(lanes)
     assert sum(seconds) * 1e6 == pytest.approx(5000 * lanes * word_cycles(geometry))
 
 
-@pytest.mark.parametrize("lanes", [1, 8, 16, 64])
-def test_no_read_keeps_a_device_for_longer(lanes) -> None:
-    geometry = Geometry(lanes=lanes)
+@pytest.mark.parametrize(("lanes", "compact"), [(1, 0), (8, 0), (64, 0), (1, 1)])
+def test_no_read_keeps_a_device_for_longer(lanes, compact) -> None:
+    geometry = Geometry(lanes=lanes, compact=compact)
     for space, size in (("outputs", 2), ("weights", 2), ("weight_contrast", 4)):
         asked = read_requests(space, 0, 4000, geometry)
         words = [(request.expects or 0) // size for request in asked]

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from amaranth.hdl import Module
 
+from equipoise.drivers.requests import word_cycles
 from equipoise.gateware.hostport import read_latency
 from equipoise.gateware.link.access import SpaceAccess
 from equipoise.gateware.link.small import SmallSpaceAccess
@@ -89,3 +90,13 @@ def test_a_read_takes_a_cycle_for_each_byte(lanes, wide) -> None:
     bench = Bench(Geometry(lanes=lanes), wide)
     sent = len(bench.read())
     assert bench.cycles <= sent + read_latency(Geometry(lanes=lanes)) + 4
+
+
+@pytest.mark.parametrize("geometry", [Geometry(lanes=8), Geometry(lanes=1, compact=1)], ids=str)
+def test_a_word_takes_as_many_cycles_as_the_driver_counts_on(geometry) -> None:
+    bench = Bench(geometry, wide=True)
+    bench.read()
+    words = ROWS * ACROSS
+    assert (
+        words * (word_cycles(geometry) - 1) < bench.cycles <= words * word_cycles(geometry) + read_latency(geometry) + 4
+    )
