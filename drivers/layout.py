@@ -224,8 +224,8 @@ class Layout:
         """
         network, contexts = self.network, self.geometry.contexts
         walk, step, load = self._cycles()
-        contrast = 2 * (2 * self.rows + contexts * (self.groups + network.neurons) + 5 * walk)
-        clear = network.levels * (max(self.groups, network.neurons) + walk)
+        contrast = 2 * (2 * self.rows + contexts * (2 * self.groups + network.neurons) + 5 * walk)
+        clear = network.levels * (max(2 * self.groups, network.neurons) + walk)
         return clear + -(-batch // contexts) * (load + steps * step + contrast)
 
     def reverse_cycles(self, batch: int, phases: int, free_steps: int) -> int:
@@ -240,7 +240,7 @@ class Layout:
         network, contexts = self.network, self.geometry.contexts
         walk = 64 + len(network.modules) + len(self.ends)  # entries passed over, and pipelines that drain
         step = 2 * self.rows + network.neurons + 3 * walk
-        load = contexts * (self.groups + 2 * network.neurons + self.record(nudged=True) + 5 * walk) + self.rows
+        load = contexts * (2 * self.groups + 2 * network.neurons + self.record(nudged=True) + 5 * walk) + self.rows
         return walk, step, load
 
     def _gains(self, space: str, level: int) -> Area:

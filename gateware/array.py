@@ -50,7 +50,7 @@ class LaneArray(wiring.Component):
         Strobe: a pass has ended, and what is behind its last stage is not to be taken for beats of the next.
     task
         What the pass asks of the first lane.
-    states, contrasted
+    states
         Those of the first lane.
     sums
         For each context, the sum of the lanes' products, at beat 4 + :func:`sum_stages`.
@@ -72,7 +72,6 @@ class LaneArray(wiring.Component):
                 "flush": In(1),
                 "task": In(Task(geometry)),
                 "states": In(signed(formats.state.width)).array(contexts),
-                "contrasted": In(signed(formats.state.width)).array(contexts),
                 "sums": Out(signed(_width(formats) + (lanes - 1).bit_length())).array(contexts),
                 "clips": Out(range(lanes + 1)).array(contexts),
                 "head": In(signed(32)),
@@ -93,16 +92,13 @@ class LaneArray(wiring.Component):
         run, request = Signal(self._run), Signal(_REQUEST)
         m.d.comb += [run.task.eq(self.task), run.flush.eq(self.flush), run.valid.eq(self.beats[0].valid)]
         m.d.comb += [getattr(request, name).eq(getattr(self.port, name)) for name in _REQUEST.members]
-        states, contrasted = list(self.states), list(self.contrasted)
+        states = list(self.states)
         sums, clips, answer = [0 for _ in contexts], [0 for _ in contexts], self.head
         for number in range(self._geometry.lanes):
             m.submodules[f"lane_{number}"] = lane = Lane(self._geometry, self._formats, number)
             if number > 0:
                 run = later(run, f"run_{number}")
                 states = [later(state, f"state_{number}_{context}") for context, state in enumerate(states)]
-                contrasted = [
-                    later(state, f"contrasted_{number}_{context}") for context, state in enumerate(contrasted)
-                ]
             # In a compact device the host holds its request, so that it may be there a cycle early.
             if number > 0 or not self._geometry.compact:
                 request = later(request, f"request_{number}")
@@ -115,7 +111,7 @@ class LaneArray(wiring.Component):
             m.d.comb += lane.valid.eq(Cat(run.valid, valid))
             m.d.sync += valid.eq(Mux(run.flush, 0, lane.valid))
             for context in contexts:
-                m.d.comb += [lane.states[context].eq(states[context]), lane.contrasted[context].eq(contrasted[context])]
+                m.d.comb += lane.states[context].eq(states[context])
                 product = lane.products[context][: _width(self._formats)].as_signed()
                 sums[context] = total = sums[context] + product if number else product
                 if stages:

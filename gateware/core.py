@@ -83,7 +83,9 @@ class Core(wiring.Component):
         loaded = samples.word if reverse is None else Mux(sequencer.doing.update, reverse.value, samples.word)
         bias = bias_read.data[-self._formats.site.width :]  # without guard bits
         m.d.sync += word.eq(Mux(sequencer.doing.load_bias, bias, loaded))
+        streams = (sequencer.load_noise, sequencer.warm_noise)
         for context, neuron in enumerate(neurons):
+            streams = self._streams(m, neuron, context, streams)
             self._neuron(m, neuron, context, registers, sequencer, beats)
             m.d.comb += [
                 neuron.word.eq(word),
@@ -277,10 +279,19 @@ class Core(wiring.Component):
         m.d.comb += [own.eq(beat) for own, beat in zip(lanes.beats, beats, strict=False)]
         for context, neuron in enumerate(neurons):
             m.d.comb += [
-                lanes.states[context].eq(neuron.projected),
-                lanes.contrasted[context].eq(neuron.contrasted),
+                lanes.states[context].eq(neuron.state),
                 neuron.products.eq(lanes.sums[context]),
             ]
+
+    def _streams(self, m, neuron, context: int, strobes):
+        """Start and mix a context's noise, a cycle after that of the context before; no wire leads to all of them.
+
+        All are done long before the first noise is drawn.
+        """
+        load, warm = Signal(name=f"load_noise_{context}"), Signal(name=f"warm_noise_{context}")
+        m.d.sync += [load.eq(strobes[0]), warm.eq(strobes[1])]
+        m.d.comb += [neuron.load_noise.eq(load), neuron.warm_noise.eq(warm)]
+        return load, warm
 
     def _neuron(self, m, neuron, context: int, registers, sequencer, beats) -> None:
         # Registered: it changes between phases only, and the nudge's multiplier may be far from the registers.
@@ -292,6 +303,9 @@ class Core(wiring.Component):
                 m.d.sync += beta.eq(-registers.beta)
             with m.Default():
                 m.d.sync += beta.eq(0)
+        # So is the sample's number, which changes long before a stream of noise is started.
+        sample = Signal.like(neuron.sample, name=f"sample_{context}")
+        m.d.sync += sample.eq(sequencer.sample + context + Mux(sequencer.sampling, registers.first_sample, 0))
         m.d.comb += [own.eq(beat) for own, beat in zip(neuron.beats, beats, strict=False)]
         m.d.comb += [
             neuron.doing.eq(sequencer.doing),
@@ -302,10 +316,8 @@ class Core(wiring.Component):
             neuron.beta.eq(beta),
             neuron.dt_shift.eq(registers.dt_shift),
             neuron.amplitude.eq(registers.amplitude),
-            neuron.load_noise.eq(sequencer.load_noise),
-            neuron.warm_noise.eq(sequencer.warm_noise),
             neuron.seed.eq(Cat(registers.seed_low, registers.seed_high)),
-            neuron.sample.eq(sequencer.sample + context + Mux(sequencer.sampling, registers.first_sample, 0)),
+            neuron.sample.eq(sample),
             neuron.row.eq(sequencer.row),
             neuron.port.space.eq(self._inner.space),
             neuron.port.row.eq(self._inner.row),

@@ -3,7 +3,7 @@
 from functools import reduce
 from operator import or_
 
-from amaranth.hdl import Cat, Const, Module, Mux, Shape, Signal, signed
+from amaranth.hdl import Cat, Module, Mux, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -27,8 +27,21 @@ def contrast_stage(contexts: int) -> int:
 class Lane(wiring.Component):
     """Rank channel p of every channel group: projects, drives, forces and contrasts (``docs/arithmetic.md``).
 
-    The multiplier of each context sees, in the order of a training step: weight x state (project), gain x bus (gain),
-    weight x opposite drive (force), state x opposite drive and bus a x bus b (contrast).
+    The multiplier of each context sees, in the order of a training step: gain x 1 (load gain), weight x state
+    (project), gain x bus (gain), weight x opposite drive (force), state x opposite drive and bus a x bus b (contrast).
+    What it has made it finds in the context's operand memory, two words a row for each group:
+
+    ============ ================ =================
+    row          left operand     right operand
+    ============ ================ =================
+    bus, side a  bus a            gain
+    bus, side b  gain             bus b
+    drive a      0                drive a
+    drive b      0                drive b
+    ============ ================ =================
+
+    So a pass reads one row for each product. Only the contrast of a gain needs two, one after the other; and a gain is
+    loaded twice. Those two passes have two beats for each group.
 
     Parameters
     ----------
@@ -43,8 +56,8 @@ class Lane(wiring.Component):
         What the pass asks for.
     beats, valid
         The beat at each stage of the pipeline, and whether there is one, a bit for each stage.
-    states, contrasted
-        For each context, the state of the neuron of beat 2, in project passes and in contrast passes; else 0.
+    states
+        For each context, the state of the neuron of beat 2.
     products
         For each context, the product of beat 4.
     clips
@@ -59,13 +72,20 @@ class Lane(wiring.Component):
         self._geometry, self._formats, self._number = geometry, formats, number
         self._learns = Feature.LEARN in features_of(geometry)
         contexts = geometry.contexts
+        # Of what is accumulated, to a bus and to either contrast. A gain is aligned, if it has room, so that drives are
+        # rounded like buses.
+        self._bus_shift = formats.weight.fraction + formats.state.fraction - formats.bus.fraction
+        self._contrast_shift = formats.state.fraction + formats.bus.fraction - formats.contrast.fraction
+        self._gain_contrast_shift = 2 * formats.bus.fraction - formats.gain_contrast.fraction
+        aligning = self._bus_shift - formats.gain.fraction
+        aligned = formats.gain.width + aligning <= formats.bus.width
+        self._aligning, self._gain_shift = (aligning, self._bus_shift) if aligned else (0, formats.gain.fraction)
         super().__init__(
             {
                 "task": In(Task(geometry)),
                 "beats": In(Beat(geometry)).array(contrast_stage(contexts) + 1),
                 "valid": In(contrast_stage(contexts) + 1),
                 "states": In(signed(formats.state.width)).array(contexts),
-                "contrasted": In(signed(formats.state.width)).array(contexts),
                 "products": Out(signed(2 * formats.bus.width)).array(contexts),
                 "clips": Out(contexts),
                 "port": In(SpacePort()),
@@ -85,14 +105,12 @@ class Lane(wiring.Component):
         m.submodules.weights = weights = Memory(shape=formats.weight.width + guard, depth=geometry.rows, init=[])
         weight_read, weight_write = weights.read_port(), weights.write_port()
         uses_weight = doing.project | doing.force
-        weight = Signal(signed(formats.weight.width))  # of beat 2
-        m.d.sync += weight.eq(Mux(uses_weight, weight_read.data[guard:], 0))
         # One address for both in a compact device, whose large memories have a single port.
-        row = Signal.like(weight_read.addr)
-        self._host_write(m, weight_write, "weights", row if geometry.compact else port.row)
+        weight_row = Signal.like(weight_read.addr)
+        self._host_write(m, weight_write, "weights", weight_row if geometry.compact else port.row)
         m.d.comb += [
-            row.eq(Mux(busy, beats[0].row, port.row)),
-            weight_read.addr.eq(row),
+            weight_row.eq(Mux(busy, beats[0].row, port.row)),
+            weight_read.addr.eq(weight_row),
             weight_read.en.eq(~busy | uses_weight),
         ]
 
@@ -105,12 +123,16 @@ class Lane(wiring.Component):
             gain_read.en.eq(~busy | doing.load_gain),
         ]
 
-        terms = [self._context(m, context, weight, gain_read.data[guard:]) for context in range(contexts)]
+        factor = Signal(signed(formats.bus.width))  # of beat 2: a weight or gain, if either is used
+        own_weight, own_gain = weight_read.data[guard:].as_signed(), gain_read.data[guard:].as_signed()
+        m.d.sync += factor.eq(Mux(uses_weight, own_weight, 0) | Mux(doing.load_gain, own_gain << self._aligning, 0))
+        row = self._control(m)
+        terms = [self._context(m, context, factor, row) for context in range(contexts)]
         weight_contrast, gain_contrast = self._accumulate(m, terms)
 
         answers = {
-            "weights": weight_read.data[guard:].as_signed(),
-            "gains": gain_read.data[guard:].as_signed(),
+            "weights": own_weight,
+            "gains": own_gain,
             "weight_contrast": weight_contrast,
             "gain_contrast": gain_contrast,
         }
@@ -142,112 +164,82 @@ class Lane(wiring.Component):
             m.d.comb += write.data.eq(Mux(fine, port.write_data, port.write_data << GUARD_BITS))
             m.d.comb += write.en.eq(writes & (fine | (port.space == SPACES[space].code)))
 
-    def _context(self, m: Module, context: int, weight, gain) -> Signal:
-        """Multiplier, buses and gains of one context; returns its term of the contrast, at beat 5."""
-        formats, doing, beats = self._formats, self.task.doing, self.beats
-        groups, bus = self._geometry.groups, formats.bus
+    def _control(self, m: Module):
+        """What the contexts do in common; returns the row of beat 1 that each reads in its operand memory.
 
-        m.submodules[f"gains_{context}"] = own_gains = Memory(shape=formats.gain.width, depth=groups, init=[])
-        m.submodules[f"raw_a_{context}"] = raw_a = Memory(shape=bus.width, depth=groups, init=[])
-        m.submodules[f"raw_b_{context}"] = raw_b = Memory(shape=bus.width, depth=groups, init=[])
-        m.submodules[f"drive_{context}"] = drive = Memory(shape=bus.width, depth=2 * groups, init=[])
-
-        # Stage 1: what the pass does not use is 0, so that operands need no choice but an OR. A force or contrast takes
-        # the drive of the side opposite to the neuron's. Bus a is always a left operand and bus b a right one, so that
-        # each memory is read at one place; a gain is the other operand.
-        gains_a, gains_b = Signal(), Signal()  # at beat 1
-        m.d.sync += [gains_a.eq(doing.gain & ~beats[0].side), gains_b.eq(doing.gain & beats[0].side)]
-        group, words = beats[1].group, {}
-        for memory, address, uses in (
-            (own_gains, group, {"left_gain": gains_b, "right_gain": gains_a}),
-            (raw_a, group, {"left_bus": gains_a | doing.contrast_gain}),
-            (raw_b, group, {"right_bus": gains_b | doing.contrast_gain}),
-            (drive, Cat(~beats[1].side, group), {"opposite": doing.force | doing.contrast}),
-        ):
-            words |= self._masked(m, memory, address, uses, context)
-        own_gain_write = own_gains.write_port()
-        m.d.comb += [
-            own_gain_write.addr.eq(beats[1].group),
-            own_gain_write.data.eq(gain),
-            own_gain_write.en.eq(self.valid[1] & doing.load_gain & self.task.context[context]),
+        A force or contrast takes the drive of the side opposite to the neuron's; a pass that reads nothing, the 0 at
+        its left.
+        """
+        doing, beats, valid = self.task.doing, self.beats, self.valid
+        drives = ~(doing.gain | doing.contrast_gain)
+        self._keeps = Signal()  # of beat 2
+        self._starts = Signal(init=1)  # of beat 4
+        self._ready = Signal()  # of beat 5
+        self._writes_left, self._writes_right = Signal(), Signal()  # of beat 6
+        side = beats[5].side
+        projected, loaded = beats[5].last & doing.project, doing.load_gain
+        m.d.sync += [
+            self._keeps.eq(doing.contrast_gain & beats[1].side),
+            self._starts.eq(beats[3].first | ~doing.project),
+            self._ready.eq(valid[4] & ((beats[4].last & doing.project) | doing.gain)),
+            self._writes_left.eq(valid[5] & ((projected & ~side) | (loaded & side))),
+            self._writes_right.eq(valid[5] & ((projected & side) | (loaded & ~side) | doing.gain)),
         ]
+        return Cat(beats[1].group, beats[1].side ^ drives, drives)
 
-        # Stage 2: operands. A gain is aligned, if it has room, so that drives are rounded like buses. Stage 3: product.
-        shift_project = formats.weight.fraction + formats.state.fraction - bus.fraction
-        shift_gain = formats.gain.fraction
-        aligned = formats.gain.width + shift_project - shift_gain <= bus.width
+    def _context(self, m: Module, context: int, factor, row) -> Signal:
+        """Multiplier and operand memory of one context; returns its term of the contrast, at beat 5."""
+        formats, doing, beats = self._formats, self.task.doing, self.beats
+        bus, selected, state = formats.bus, self.task.context[context], self.states[context]
+        gains = doing.gain | doing.load_gain
+
+        # Stage 1: a row of what is multiplied.
+        memory = Memory(shape=2 * bus.width, depth=4 * self._geometry.groups, init=[])
+        m.submodules[f"operands_{context}"] = memory
+        read, write = memory.read_port(), memory.write_port(granularity=bus.width)
+        m.d.comb += read.addr.eq(row)
+        held_left, held_right = (read.data.word_select(half, bus.width).as_signed() for half in range(2))
+
+        # Stage 2: operands. A row's left one is 0 where there is a weight, a gain to load or a state. The contrast of a
+        # gain keeps bus a while it reads bus b. A context that adds nothing to a contrast multiplies by 0.
+        masked = Signal(name=f"masked_{context}")
+        m.d.sync += masked.eq((doing.contrast & ~self.task.active[context]) | (doing.contrast_gain & ~selected))
         left = Signal(signed(bus.width), name=f"left_{context}")  # by which the floor plan knows its multiplier
         right = Signal(signed(bus.width), name=f"right_{context}")
-        left_gain, right_gain = (
-            words[name] << (shift_project - shift_gain if aligned else 0) for name in ("left_gain", "right_gain")
-        )
-        m.d.sync += [
-            left.eq(weight | left_gain | words["left_bus"] | self.contrasted[context]),
-            right.eq(self.states[context] | right_gain | words["right_bus"] | words["opposite"]),
-        ]
-        product = self.products[context]
-        m.d.sync += product.eq(left * right)
+        with m.If(masked):
+            m.d.sync += left.eq(0)
+        with m.Elif(~self._keeps):
+            m.d.sync += left.eq(factor | held_left | Mux(doing.contrast, state, 0))
+        with m.If(doing.load_gain):
+            m.d.sync += right.eq(1 << self._gain_shift)
+        with m.Else():
+            m.d.sync += right.eq(Mux(doing.project, state, held_right))
 
-        # Stage 4: accumulate, from the half that is added for rounding. Stage 5: saturate. Stage 6: onto the bus.
-        shift_weight = formats.state.fraction + bus.fraction - formats.contrast.fraction
-        shift_bus = 2 * bus.fraction - formats.gain_contrast.fraction
         sum_width = formats.weight.width + formats.state.width + self._geometry.neurons.bit_length()
-        total = Signal(signed(sum_width))
-        starts = Signal(init=1)  # at beat 4
-        m.d.sync += starts.eq(beats[3].first | ~doing.project)
-        half = Mux(doing.contrast, 1 << shift_weight >> 1, 1 << shift_project >> 1)
-        half = Mux(doing.contrast_gain, 1 << shift_bus >> 1, half)
-        if not aligned:
-            half = Mux(doing.gain, 1 << shift_gain >> 1, half)
-        m.d.sync += total.eq(Mux(starts, half, total) + product)
-        value, clipped, ready = Signal(signed(bus.width)), Signal(), Signal()  # ready is at beat 5
-        m.d.sync += ready.eq(self.valid[4] & ((beats[4].last & doing.project) | doing.gain))
-        exact = total >> shift_project
-        if not aligned:
-            exact = Mux(doing.gain, total[: len(product) + 1].as_signed() >> shift_gain, exact)
+        # Stage 3: product. Stage 4: accumulate, from the half that is added for rounding.
+        product, total = self.products[context], Signal(signed(sum_width), name=f"total_{context}")
+        m.d.sync += product.eq(left * right)
+        half = Mux(doing.contrast, 1 << self._contrast_shift >> 1, 1 << self._bus_shift >> 1)
+        half = Mux(doing.contrast_gain, Mux(masked, 0, 1 << self._gain_contrast_shift >> 1), half)
+        if self._gain_shift != self._bus_shift:
+            half = Mux(gains, 1 << self._gain_shift >> 1, half)
+        m.d.sync += total.eq(Mux(self._starts, half, total) + product)
+
+        # Stage 5: saturate. Stage 6: what becomes a bus or a drive, or is a gain, is written.
+        value, clipped = Signal(signed(bus.width), name=f"value_{context}"), Signal(name=f"clipped_{context}")
+        exact = total >> self._bus_shift
+        if self._gain_shift != self._bus_shift:
+            exact = Mux(gains, total[: len(product) + 1].as_signed() >> self._gain_shift, exact)
         bounded, over = saturate(exact, bus)
-        m.d.sync += [value.eq(bounded), clipped.eq(over & ready & self.task.active[context])]
-        m.d.comb += self.clips[context].eq(clipped)
-        a_write, b_write, drive_write = raw_a.write_port(), raw_b.write_port(), drive.write_port()
-        projected = self.valid[6] & beats[6].last & doing.project
+        m.d.sync += [value.eq(bounded), clipped.eq(over & self._ready & self.task.active[context])]
+        writes = ~doing.load_gain | selected
         m.d.comb += [
-            a_write.addr.eq(beats[6].group),
-            a_write.data.eq(value),
-            a_write.en.eq(projected & ~beats[6].side),
-            b_write.addr.eq(beats[6].group),
-            b_write.data.eq(value),
-            b_write.en.eq(projected & beats[6].side),
-            drive_write.addr.eq(Cat(beats[6].side, beats[6].group)),
-            drive_write.data.eq(value),
-            drive_write.en.eq(self.valid[6] & doing.gain),
+            self.clips[context].eq(clipped),
+            write.addr.eq(Cat(beats[6].group, beats[6].side, doing.gain)),
+            write.data.eq(Cat(value, value)),
+            write.en.eq(Cat(self._writes_left & writes, self._writes_right & writes)),
         ]
-
-        # Contrast, rounded by now; contexts without a sample are masked.
-        counts_weight, counts_gain = Signal(), Signal()
-        m.d.sync += [
-            counts_weight.eq(doing.contrast & self.task.active[context]),
-            counts_gain.eq(doing.contrast_gain & self.task.active[context] & self.task.context[context]),
-        ]
-        term = Mux(counts_weight, total >> shift_weight, 0) | Mux(counts_gain, total >> shift_bus, 0)
-        return term[: formats.contrast.width].as_signed()
-
-    def _masked(self, m: Module, memory, address, uses: dict, context: int) -> dict:
-        """For each use, the word of a stage's address, in the next stage; or 0 if it is not so used.
-
-        A compact device has these memories in block RAM, and so masks what it has read.
-        """
-        compact, words = self._geometry.compact, {}
-        read = memory.read_port(domain="sync" if compact else "comb")
-        m.d.comb += read.addr.eq(address)
-        for name, used in uses.items():
-            words[name] = word = Signal(signed(Shape.cast(memory.shape).width), name=f"{name}_{context}")
-            if compact:
-                later = Signal(name=f"{name}_{context}_used")
-                m.d.sync += later.eq(used)
-                m.d.comb += word.eq(Mux(later, read.data.as_signed(), 0))
-            else:
-                m.d.sync += word.eq(Mux(used, read.data.as_signed(), 0))
-        return words
+        return (total >> self._contrast_shift)[: formats.contrast.width].as_signed()
 
     def _accumulate(self, m: Module, terms: list) -> list:
         """Both contrast memories: read three stages before they are written. Returns what hosts read."""
@@ -255,8 +247,10 @@ class Lane(wiring.Component):
         width = self._formats.contrast.width
         held, result = Signal(signed(width)), Signal(signed(width))
         total = adder_tree(m, terms, halvings(len(terms)), "contrast", width)
+        # In a gain's contrast all terms but one are 0, so what is left of its shift can be made up for after their sum.
+        total = Mux(doing.contrast_gain, total >> self._gain_contrast_shift - self._contrast_shift, total)
         weight_read = self._contrast_memory(
-            m, "weight_contrast", geometry.rows, [beat.row for beat in beats], doing.contrast, result, Const(0)
+            m, "weight_contrast", geometry.rows, [beat.row for beat in beats], doing.contrast, doing.contrast, result, 0
         )
         gain_read = self._contrast_memory(
             m,
@@ -264,6 +258,7 @@ class Lane(wiring.Component):
             geometry.levels * geometry.groups,
             [Cat(beat.group, self.task.level) for beat in beats],
             doing.contrast_gain,
+            doing.contrast_gain & beats[-1].side,
             result,
             doing.clear,
         )
@@ -272,7 +267,7 @@ class Lane(wiring.Component):
         m.d.sync += [held.eq(before ^ self.task.negate.replicate(width)), result.eq(held + total)]
         return [weight_read, gain_read]
 
-    def _contrast_memory(self, m, space: str, depth: int, addresses: list, uses, result, clearing):
+    def _contrast_memory(self, m, space: str, depth: int, addresses: list, uses, adds, result, clearing):
         m.submodules[space] = memory = Memory(shape=self._formats.contrast.width, depth=depth, init=[])
         read, write = memory.read_port(), memory.write_port()
         m.d.comb += [
@@ -280,7 +275,7 @@ class Lane(wiring.Component):
             read.en.eq(~self.port.busy | uses),
             write.addr.eq(addresses[-1]),
             write.data.eq(Mux(clearing, 0, result ^ self.task.negate.replicate(len(result)))),
-            write.en.eq(self.valid[-1] & (uses | clearing)),
+            write.en.eq(self.valid[-1] & (adds | clearing)),
         ]
         if self._learns:
             port, momentum = self.port, space.replace("contrast", "momentum")

@@ -90,8 +90,6 @@ class NeuronUnit(wiring.Component):
         At beat 2, the state of the row before.
     state
         State of the neuron of beat 2.
-    projected, contrasted
-        The same in project passes, and in contrast passes; else 0.
     force_size, force_clips
         |F| in state steps, and saturations of its terms, one beat after :func:`force_stage`; 0 where no neuron of an
         active context moves.
@@ -133,8 +131,6 @@ class NeuronUnit(wiring.Component):
                 "updated": In(range(geometry.neurons)),
                 "earlier": Out(signed(formats.state.width)),
                 "state": Out(signed(formats.state.width)),
-                "projected": Out(signed(formats.state.width)),
-                "contrasted": Out(signed(formats.state.width)),
                 "force_size": Out(force_bits(geometry, formats) - formats.guard),
                 "force_clips": Out(2),
                 "state_clip": Out(1),
@@ -153,19 +149,14 @@ class NeuronUnit(wiring.Component):
                 m.d.comb += stored.eq(state)
             with m.Case(Bank.FREE):
                 m.d.comb += stored.eq(free_state)
-        rounded = Signal.like(self.state)
-        m.d.comb += rounded.eq(round_shift(stored, formats.guard))
-        m.d.sync += [
-            self.state.eq(rounded),
-            self.projected.eq(Mux(doing.project, rounded, 0)),
-            self.contrasted.eq(Mux(doing.contrast, rounded, 0)),
-        ]
+        m.d.sync += self.state.eq(round_shift(stored, formats.guard))
 
         bias, target = self._site(m)
 
         xi = None if self._geometry.compact else self._noise(m)
         with m.If(doing.force):
-            self._move(m, stored, bias, target, xi, moved)
+            products = self._move(m, stored, bias, target, xi, moved)
+        m.d.sync += products  # always: in an ECP5 these registers are the multipliers' own, and have no enable
         return m
 
     def _noise(self, m: Module):
@@ -219,27 +210,25 @@ class NeuronUnit(wiring.Component):
         return moved, state, free_state
 
     def _site(self, m: Module):
-        """Bias of the context's sample at the beat three before the force's, and target at that of the stiffness."""
-        formats, beats, depth = self._formats, self.beats, self._geometry.neurons
-        values = []
-        for name, fixed, loading, stage in (
-            ("biases", formats.site, self.doing.load_bias, 0 if self._paused else self._force - 4),
-            ("targets", formats.state, self.doing.load_target, self._slope),
-        ):
-            m.submodules[name] = memory = Memory(shape=signed(fixed.width), depth=depth, init=[])
-            read, write = memory.read_port(), memory.write_port()
-            m.d.comb += [
-                read.addr.eq(beats[stage].neuron),
-                read.en.eq(self.doing.force),
-                write.addr.eq(beats[2].neuron),
-                write.data.eq(self.word),
-                write.en.eq(loading & self.selected & beats[2].valid),
-            ]
-            values.append(read.data)
-        return values
+        """Bias and target of the context's sample, at the beat after that of the slope."""
+        formats, beats, doing = self._formats, self.beats, self.doing
+        # Both lie side by side, as block RAM is scarce.
+        width = formats.site.width
+        m.submodules.bias_target = memory = Memory(shape=2 * width, depth=self._geometry.neurons, init=[])
+        read, write = memory.read_port(), memory.write_port(granularity=width)
+        m.d.comb += [
+            read.addr.eq(beats[self._slope].neuron),
+            read.en.eq(doing.force),
+            write.addr.eq(beats[2].neuron),
+            write.data.eq(Cat(self.word, self.word)),
+            write.en.eq(Cat(doing.load_bias, doing.load_target) & (self.selected & beats[2].valid).replicate(2)),
+        ]
+        return (read.data.word_select(number, width).as_signed() for number in range(2))
 
-    def _move(self, m: Module, stored, bias, target, xi, moved) -> None:
+    def _move(self, m: Module, stored, bias, target, xi, moved) -> list:
         """The pipeline from a neuron's state at beat 1 to its next state, three beats after the force's.
+
+        Returns what is to be assigned to the registers of products.
 
         Numbers in names are stages, of the first signals from that of the slope, of later ones from that of the force,
         here called f.
@@ -266,6 +255,14 @@ class NeuronUnit(wiring.Component):
             m.d.sync += register.eq(value)
             return register
 
+        products = []
+
+        def multiply(left, right, name: str):
+            product = left * right
+            register = Signal(product.shape(), name=name)
+            products.append(register.eq(product))
+            return register
+
         # Stage 1 to 2. The half that rounds the slope is some steps of the stiffness.
         state = self.state
         if self._slope:
@@ -274,9 +271,10 @@ class NeuronUnit(wiring.Component):
         stiffness = delay(self.stiffness, 1, "stiffness_2")
         quartic = delay(self.quartic, 1, "quartic_2")
         target = delay(target, 1, "target_2")
+        bias = delay(bias, early - 4, "bias")
 
         # Leak: s (stiffness + quartic s^2).
-        square_3 = stage(signed(2 * formats.state.width), "square_3", state * state)
+        square_3 = multiply(state, state, "square_3")
         square_4 = stage(
             signed(formats.bus.width), "square_4", round_shift(square_3, 2 * state_fraction - formats.bus.fraction)
         )
@@ -284,11 +282,11 @@ class NeuronUnit(wiring.Component):
         shift = site_fraction + formats.bus.fraction - formats.slope.fraction
         half = 1 << shift - 1 - formats.bus.fraction
         stiffness_5 = stage(signed(formats.site.width + 1), "stiffness_5", delay(stiffness, 2, "stiffness") + half)
-        bend_5 = stage(signed(formats.site.width + formats.bus.width), "bend_5", quartic_4 * square_4)
+        bend_5 = multiply(quartic_4, square_4, "bend_5")
         slope, slope_over = saturate((bend_5 + (stiffness_5 << formats.bus.fraction)) >> shift, formats.slope)
         slope_6 = stage(signed(formats.slope.width), "slope_6", slope)
         slope_clip = delay(slope_over, early - 5, "slope_clip")
-        leak_7 = stage(signed(formats.state.width + formats.slope.width), "leak_7", delay(state, 4, "state") * slope_6)
+        leak_7 = multiply(delay(state, 4, "state"), slope_6, "leak_7")
         shift = state_fraction + formats.slope.fraction - fraction
         leak_8 = stage(leak_7.shape(), "leak_8", round_shift(leak_7, shift))
 
@@ -297,7 +295,7 @@ class NeuronUnit(wiring.Component):
         nudged = beats[self._slope + 2].output & (self.phase != Phase.FREE)
         miss_3 = stage(signed(formats.state.width), "miss_3", Mux(nudged, miss, 0))
         miss_clip = delay(miss_over & nudged, early - 2, "miss_clip")
-        nudge_4 = stage(signed(formats.state.width + formats.beta.width), "nudge_4", miss_3 * self.beta)
+        nudge_4 = multiply(miss_3, self.beta, "nudge_4")
         shift = state_fraction + formats.beta.fraction - fraction
         nudge_5 = stage(27, "nudge_5", round_shift(nudge_4, shift))
 
@@ -322,7 +320,7 @@ class NeuronUnit(wiring.Component):
         # Noise, if there is any: the word is taken three stages before.
         noisy_1 = stored
         if xi is not None:
-            noise_0 = stage(signed(xi.shape().width + formats.amplitude.width), "noise_0", xi * self.amplitude)
+            noise_0 = multiply(xi, self.amplitude, "noise_0")
             noisy = delay(stored, early - 1, "stored") + round_shift(noise_0, formats.amplitude.fraction)
             noisy_1 = stage(28, "noisy_1", noisy)
 
@@ -335,3 +333,4 @@ class NeuronUnit(wiring.Component):
         m.d.sync += moved.eq(bounded)
         done = beats[f + 3]
         m.d.comb += self.state_clip.eq(clipped & done.valid & done.last & self.active)
+        return products

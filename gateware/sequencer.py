@@ -113,7 +113,7 @@ class Sequencer(wiring.Component):
         m = Module()
         contexts, done = self._geometry.contexts, self.done
         # A number has as many bits as the device's sizes ask for.
-        groups = self.groups[: self._geometry.groups.bit_length()]
+        sides = self.groups[: self._geometry.groups.bit_length()] << 1  # of all groups: linear passes see both
         neurons = self.neurons[: self._geometry.neurons.bit_length()]
         levels = self.levels[: self._geometry.levels.bit_length()]
         drain_contrast, drain_move = contrast_stage(contexts), force_stage(self._geometry.lanes) + 3
@@ -200,7 +200,7 @@ class Sequencer(wiring.Component):
                     m.next = "LOAD LEVEL"
 
             with m.State("CLEAR"):
-                count = Mux(groups > neurons, groups, neurons)
+                count = Mux(sides > neurons, sides, neurons)
                 walk(Op.CLEAR, Order.LINEAR, drain_contrast, count=count)
                 with m.If(done):
                     m.d.sync += self.level.eq(self.level + 1)
@@ -217,7 +217,7 @@ class Sequencer(wiring.Component):
                     with m.If(sampling):
                         m.next = "LOAD STATES"
             with m.State("LOAD GAINS"):
-                walk(Op.LOAD_GAIN, Order.LINEAR, DRAIN_LOAD, count=groups)
+                walk(Op.LOAD_GAIN, Order.LINEAR, DRAIN_BUS, count=sides)
                 with m.If(done):
                     m.next = "LOAD BIASES"
             with m.State("LOAD BIASES"):
@@ -345,7 +345,7 @@ class Sequencer(wiring.Component):
                     m.d.sync += self.fresh.eq(0)
                     m.next = "CONTRAST GAINS"
             with m.State("CONTRAST GAINS"):
-                walk(Op.CONTRAST_GAIN, Order.LINEAR, drain_contrast, count=groups)
+                walk(Op.CONTRAST_GAIN, Order.LINEAR, drain_contrast, count=sides)
 
                 def gained() -> None:
                     m.next = "CONTRAST BIASES"

@@ -116,7 +116,7 @@ class Walker(wiring.Component):
         # Numbers have as many bits as the sizes ask for.
         entry = Signal(ModuleEntry)
         sampled = Signal()
-        index = Signal(range(max(geometry.neurons, geometry.groups)))
+        index = Signal(range(max(geometry.neurons, 2 * geometry.groups)))
         end, place = Signal(range(geometry.ends)), Signal(range(geometry.ends))  # within the module; in its table
         last_of_entry, last_end_of_entry, no_ends = Signal.like(index), Signal.like(end), Signal()
         next_module = Signal(6)
@@ -214,8 +214,8 @@ class Walker(wiring.Component):
             self.beat.sampled.eq(sampled),
             self.beat.neuron.eq(Mux(linear, index, entry.base + index)),
             self.beat.row.eq(here.row + index),
-            self.beat.group.eq(Mux(linear, index, here.group)),
-            self.beat.side.eq(here.side),
+            self.beat.group.eq(Mux(linear, index >> 1, here.group)),
+            self.beat.side.eq(Mux(linear, index[0], here.side)),
         ]
         if self._pause:
             with m.If(emit):

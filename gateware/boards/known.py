@@ -12,21 +12,24 @@ __all__ = ["BOARDS"]
 _ECP5_CLOCK = 60_000_000
 """What the boards' own geometries reach (docs/boards.md); smaller ones run faster. A bit takes 20 cycles at 3 Mbaud."""
 
+_FULL_CLOCK = 45_000_000
+"""Of an LFE5U-85F of the slowest grade with most of its multipliers in use: wires are long. A bit takes 15 cycles."""
+
 SMALL_ECP5 = Geometry(
     lanes=8, contexts=1, neurons=256, rows=1024, groups=8, levels=8, sample_words=8192, output_words=4096
 )
 """For an LFE5U-25F; two contexts would take all of its 28 multipliers and 56 block RAMs (docs/boards.md)."""
 
 MIDDLE_ECP5 = Geometry(
-    lanes=8, contexts=2, neurons=256, rows=2048, groups=16, levels=8, sample_words=8192, output_words=4096
+    lanes=8, contexts=3, neurons=256, rows=1024, groups=16, levels=8, sample_words=8192, output_words=4096
 )
 """For an LFE5U-45F; five contexts would take 67 of its 72 multipliers."""
 
 LARGE_ECP5 = Geometry(
-    lanes=8, contexts=8, neurons=256, rows=4096, groups=16, levels=8, sample_words=8192, output_words=4096
+    lanes=8, contexts=11, neurons=256, rows=2048, groups=16, levels=8, sample_words=8192, output_words=2048
 )
-"""For an LFE5U-85F: 106 of its 156 multipliers; eleven contexts would take 145, but are not routed (docs/boards.md).
-Contexts rather than lanes: a lane without a rank channel idles."""
+"""For an LFE5U-85F: 145 of its 156 multipliers, and 207 of its 208 block RAMs. Contexts rather than lanes: a lane
+without a rank channel idles."""
 
 
 def _icebreaker() -> Any:
@@ -37,7 +40,7 @@ def _icebreaker() -> Any:
     return platform
 
 
-def _ulx3s(size: str, idcode: int, geometry: Geometry) -> Board:
+def _ulx3s(size: str, idcode: int, geometry: Geometry, clock: int = _ECP5_CLOCK) -> Board:
     return Board(
         name=f"ulx3s-{size.lower()}",
         summary=f"Radiona ULX3S with LFE5U-{size}",
@@ -45,7 +48,7 @@ def _ulx3s(size: str, idcode: int, geometry: Geometry) -> Board:
         family="ecp5",
         part=f"LFE5U-{size}",
         idcode=idcode,
-        clock=_ECP5_CLOCK,
+        clock=clock,
         baud=3_000_000,  # the most that its FT231X does
         geometry=geometry,
         lamps=Lamps(alive=("led", 0), busy=("led", 1), saturated=("led", 2), link_error=("led", 3)),
@@ -93,7 +96,7 @@ def _colorlight(model: str, size: str, idcode: int, geometry: Geometry) -> Board
 BOARDS: dict[str, Board] = {
     board.name: board
     for board in (
-        _ulx3s("85F", 0x41113043, LARGE_ECP5),
+        _ulx3s("85F", 0x41113043, LARGE_ECP5, _FULL_CLOCK),
         _ulx3s("25F", 0x41111043, SMALL_ECP5),
         _ecpix5("85F", 0x81113043, LARGE_ECP5),
         _ecpix5("45F", 0x81112043, MIDDLE_ECP5),

@@ -28,6 +28,7 @@ from ...substrate.geometry import Geometry
 from ...substrate.network import Network
 from ..boards.board import Board
 from .floorplan import find_die, write_floor_plan
+from .packing import pack_netlist
 from .report import RESOURCES, BuildReport, make_report, project
 from .tools import Tool, find_build_tool, run_build_tool
 
@@ -55,7 +56,7 @@ _FEW_GAINS = 'setattr -set ram_style "distributed" m:*gain_contrast*'
 ICE40_MEMORIES = """\
 delete t:$meminit_v2 r:MEMID=*weights r:MEMID=*samples r:MEMID=*sites %u %u %i
 setattr -set ram_style "huge" m:*weights m:*samples m:*sites
-setattr -set ram_style "block" m:gains_* m:raw_*
+setattr -set ram_style "block" m:operands_*
 """
 """An iCE40UP5K has four large RAMs of a single port and without contents to begin with: for memories that only the host
 writes, and only between runs. It has no small ones: the registers that yosys would take are dearer than block RAM."""
@@ -252,9 +253,10 @@ def _build(
     synthesis, layout, packing = tools
     stage(f"synthesising ({synthesis.version})")
     run_build_tool(synthesis, steps[synthesis.name], folder)
+    if board.family == "ecp5":
+        pack_netlist(folder / "top.json")
     die = find_die(board.part, geometry)
-    if die is not None:
-        write_floor_plan(folder / "top.json", geometry, die)
+    spacers = 0 if die is None else write_floor_plan(folder / "top.json", geometry, die)
     for seed in _SEEDS:
         stage(f"placing and routing, seed {seed} ({layout.version})")
         try:
@@ -268,7 +270,8 @@ def _build(
                 f"The gateware does not fit {board.part}: it has too few {what} for {geometry}. "
                 "Build fewer lanes, contexts, rows or levels (--geometry)"
             ) from None
-        report = make_report(board, geometry, build, versions, json.loads((folder / "report.json").read_text()), speed)
+        routed = json.loads((folder / "report.json").read_text())
+        report = make_report(board, geometry, build, versions, routed, speed, spacers)
         if report.met:
             break
     report.save(folder / "build.json")

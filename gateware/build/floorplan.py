@@ -3,7 +3,8 @@
 A placer that is left alone packs all in the middle of the chip, as that makes the sum of the wires shortest, and there
 are too few in the middle then. Cells whose place is given pull the others to them: the neuron units to one side, the
 lanes beside them in the order of their chain, and in each the contexts from top to bottom. A signal from lane to lane
-then has a short way, and one from a lane to its contexts stays in the lane's column.
+then has a short way, and one from a lane to its contexts stays in the lane's column. Around the multipliers logic would
+still be packed without a gap. So rows of it, all over the chip, are taken by spacers, cells that do nothing.
 """
 
 from __future__ import annotations
@@ -13,19 +14,24 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ...substrate.geometry import Geometry
 
-__all__ = ["Die", "find_die", "floor_plan", "write_floor_plan"]
+__all__ = ["Die", "find_die", "floor_plan", "spacers", "write_floor_plan"]
 
 UNIT = 5
 """Multipliers of a neuron unit."""
 
+_LUTS = {"LUT4": 1, "CCU2C": 2, "TRELLIS_DPR16X4": 6}
+"""LUTs that a cell takes."""
+
 _UNIT = re.compile(r"\.neuron_(\d+)\.")
 _LANE = re.compile(r"\.lane_(\d+)\.")
 _OPERAND = re.compile(r"\.lane_(\d+)\.left_(\d+)_")
+_OPERANDS = re.compile(r"\.lane_\d+\.operands_(\d+)\.")
 
 
 class Place(NamedTuple):
@@ -45,7 +51,7 @@ Blocks = tuple[tuple[int, ...], tuple[tuple[int, str], ...]]
 
 @dataclass(frozen=True, slots=True)
 class Die:
-    """Where a chip has its multipliers and block RAMs: rows of blocks of four.
+    """Where a chip has its multipliers and block RAMs, rows of blocks of four, and its logic.
 
     Attributes
     ----------
@@ -53,11 +59,15 @@ class Die:
         First column of each block of a row.
     multipliers, memories
         What a block is in which rows.
+    columns, rows
+        Of the logic.
     """
 
     blocks: tuple[int, ...]
     multipliers: Blocks
     memories: Blocks
+    columns: range
+    rows: tuple[int, ...]
 
     def places(self, kind: Blocks) -> list[Place]:
         """Places of the multipliers or memories, from left to right."""
@@ -69,6 +79,8 @@ _LARGE = Die(
     blocks=(4, 13, 22, 31, 40, 49, 58, 69, 78, 87, 96, 105, 114),
     multipliers=((10, 34, 58), ((0, "MULT18_0"), (1, "MULT18_1"), (4, "MULT18_4"), (5, "MULT18_5"))),
     memories=((22, 46, 70, 82), ((0, "EBR0"), (2, "EBR1"), (4, "EBR2"), (6, "EBR3"))),
+    columns=range(2, 125),
+    rows=tuple(row for row in range(2, 94) if row not in {10, 22, 34, 46, 58, 70, 82}),
 )
 """Of an LFE5U-85F: as nextpnr names them."""
 
@@ -92,30 +104,56 @@ def floor_plan(cells: dict[str, Any], geometry: Geometry, die: Die) -> dict[str,
         The chip.
     """
     columns = UNIT + geometry.lanes
-    multipliers = die.places(die.multipliers)
-    memories = die.places(die.memories)
-
-    def window(places: list[Place], first: int, last: int) -> list[Place]:
-        """The places from column to column, from top to bottom."""
-        return sorted(places[first * len(places) // columns : last * len(places) // columns], key=lambda p: (p.y, p.x))
-
+    places = die.places(die.multipliers)
     plan: dict[str, str] = {}
     for column, names in _multipliers(cells).items():
-        plan |= _spread(names, window(multipliers, column, column + 1))
-    of_units, of_lanes = _memories(cells)
-    plan |= _spread(of_units, window(memories, 0, UNIT))
-    for lane, names in of_lanes.items():
-        plan |= _spread(names, window(memories, UNIT + lane, UNIT + lane + 1))
+        plan |= _spread(names, _window(places, column / columns, (column + 1) / columns))
+
+    # Lanes have more memories than units, and columns as wide as they need.
+    places, groups = die.places(die.memories), _memories(cells)
+    shares = list(accumulate((sum(map(len, group)) for group in groups), initial=0))
+    for group, first, last in zip(groups, shares, shares[1:], strict=False):
+        free = _window(places, first / shares[-1], last / shares[-1])
+        for names in group:
+            spread = _spread(names, free)
+            plan |= spread
+            free = [place for place in free if str(place) not in spread.values()]
     return plan
 
 
-def write_floor_plan(netlist: Path, geometry: Geometry, die: Die) -> None:
-    """Write the plan into the netlist, for nextpnr."""
+def spacers(cells: dict[str, Any], die: Die) -> list[str]:
+    """Places of the LUTs of rows that are to stay free of logic: as many as are half of the LUTs that are not used."""
+    row = [f"SLICE{name}.K{number}" for name in "ABCD" for number in range(2)]
+    used = sum(_LUTS.get(cell["type"], 0) for cell in cells.values())
+    free = len(die.rows) * len(die.columns) * len(row) - used
+    count = max(free, 0) // 2 // (len(die.columns) * len(row))
+    rows = [die.rows[(2 * number + 1) * len(die.rows) // (2 * count)] for number in range(count)]
+    return [f"X{x}/Y{y}/{name}" for y in rows for x in die.columns for name in row]
+
+
+def write_floor_plan(netlist: Path, geometry: Geometry, die: Die) -> int:
+    """Write the plan into the netlist, for nextpnr; returns how many LUTs are spacers."""
     content = json.loads(netlist.read_text())
     cells = content["modules"]["top"]["cells"]
     for name, place in floor_plan(cells, geometry, die).items():
         cells[name]["attributes"]["BEL"] = place
+    places = spacers(cells, die)
+    for number, place in enumerate(places):
+        cells[f"spacer_{number}"] = {
+            "type": "LUT4",
+            "parameters": {"INIT": "0" * 16},
+            "attributes": {"BEL": place},
+            "port_directions": {},
+            "connections": {},
+        }
     netlist.write_text(json.dumps(content))
+    return len(places)
+
+
+def _window(places: list[Place], first: float, last: float) -> list[Place]:
+    """The places from one share of the chip's width to another, from top to bottom."""
+    chosen = places[round(first * len(places)) : round(last * len(places))]
+    return sorted(chosen, key=lambda place: (place.y, place.x))
 
 
 def _spread(names: list[str], places: list[Place]) -> dict[str, str]:
@@ -141,16 +179,19 @@ def _multipliers(cells: dict[str, Any]) -> dict[int, list[str]]:
     return {column: [name for _, name in sorted(multipliers)] for column, multipliers in found.items()}
 
 
-def _memories(cells: dict[str, Any]) -> tuple[list[str], dict[int, list[str]]]:
-    """Block RAMs of the neuron units, context by context, and of each lane."""
-    of_units: list[tuple[int, str]] = []
-    of_lanes: dict[int, list[str]] = defaultdict(list)
+def _memories(cells: dict[str, Any]) -> list[tuple[list[str], list[str]]]:
+    """Block RAMs of the neuron units, and of lane by lane: those of contexts, by context, and others."""
+    found: dict[int, tuple[list[tuple[int, str]], list[str]]] = defaultdict(lambda: ([], []))
     for name in sorted(name for name, cell in cells.items() if cell["type"] == "DP16KD"):
         if unit := _UNIT.search(name):
-            of_units.append((int(unit[1]), name))
+            found[-1][0].append((int(unit[1]), name))
         elif lane := _LANE.search(name):
-            of_lanes[int(lane[1])].append(name)
-    return [name for _, name in sorted(of_units)], of_lanes
+            of_contexts, others = found[int(lane[1])]
+            if operands := _OPERANDS.search(name):
+                of_contexts.append((int(operands[1]), name))
+            else:
+                others.append(name)
+    return [([name for _, name in sorted(found[key][0])], found[key][1]) for key in sorted(found)]
 
 
 def _bits(cell: dict[str, Any], direction: str) -> Iterator[Any]:

@@ -147,10 +147,11 @@ def make_report(
     tools: Mapping[str, str],
     routed: Mapping[str, Any],
     speed: Speed | None,
+    spacers: int = 0,
 ) -> BuildReport:
-    """Make the report of a build from that of nextpnr, ``routed``."""
+    """Make the report of a build from that of nextpnr, ``routed``, which counts LUTs that are ``spacers`` too."""
     used = {
-        RESOURCES[name]: (count["used"], count["available"])
+        RESOURCES[name]: (count["used"] - (spacers if RESOURCES[name] == "LUTs" else 0), count["available"])
         for name, count in routed["utilization"].items()
         if name in RESOURCES
     }

@@ -14,6 +14,7 @@ from amaranth.back import rtlil
 
 from equipoise.gateware.boards import BOARDS
 from equipoise.gateware.build.build import COLLISIONS, ICE40_MEMORIES
+from equipoise.gateware.build.packing import pack_netlist
 from equipoise.gateware.device import Device
 from equipoise.sim import build as product
 from equipoise.sim.build import BOARD_ID, CLOCK, BoardBuild
@@ -80,11 +81,12 @@ def synthesise(family: Family, folder: Path) -> str:
     """Verilog of the netlist, which has the family's own cells and a hardware multiplier for each multiplication."""
     device = Device(family.geometry, build=BUILD_ID, board=BOARD_ID, clock=CLOCK, buffer=BUFFER)
     (folder / "design.il").write_text(rtlil.convert(device, name="device", emit_src=False))
-    script = (
-        f"read_rtlil design.il; {family.prepare} {family.synthesis} -top device; delete t:$scopeinfo; "
-        "write_verilog -noattr netlist.v"
-    )
-    run_yosys(script, folder)
+    script = f"read_rtlil design.il; {family.prepare} {family.synthesis} -top device; delete t:$scopeinfo; "
+    if family.name == "ecp5":  # as a build does
+        run_yosys(f"{script} rename -top top; write_json netlist.json", folder)
+        pack_netlist(folder / "netlist.json")
+        script = "read_json netlist.json; rename -top device; "
+    run_yosys(f"{script} write_verilog -noattr netlist.v", folder)
     netlist = (folder / "netlist.v").read_text()
     cells = Counter(re.findall(r"^  ([A-Z]\w+) (?:#\(|\\)", netlist, re.MULTILINE))
     sizes = family.geometry

@@ -82,8 +82,8 @@ def test_the_icebreaker_has_room_for_its_memories(icebreaker: dict[str, int]) ->
 
 def test_memories_stay_memories(core: dict[str, int]) -> None:
     lanes, contexts = GEOMETRY.lanes, GEOMETRY.contexts
-    a_lane = 4 + 4 * contexts  # weights, gains, two contrasts; for each context gains, two buses, drive
-    a_context = 3  # both banks of states, biases, targets
+    a_lane = 4 + contexts  # weights, gains, two contrasts; operands
+    a_context = 2  # both banks of states; biases and targets
     tables = 9  # modules, ends, sites, biases, samples, outputs, bias contrast, schedule, rates
     assert core["$mem_v2"] == lanes * a_lane + contexts * a_context + tables
 

@@ -10,7 +10,8 @@ import pytest
 from amaranth.back import rtlil
 
 from equipoise.gateware.build.build import COLLISIONS
-from equipoise.gateware.build.floorplan import find_die, floor_plan
+from equipoise.gateware.build.floorplan import find_die, floor_plan, spacers
+from equipoise.gateware.build.packing import pack
 from equipoise.gateware.device import Device
 from equipoise.substrate.geometry import Geometry
 
@@ -18,7 +19,7 @@ from ...yosys import run_yosys
 
 GEOMETRIES = {
     "synth_ecp5": Geometry(
-        lanes=2, contexts=2, neurons=256, rows=1024, groups=8, levels=8, sample_words=4096, output_words=2048
+        lanes=2, contexts=2, neurons=256, rows=1024, groups=16, levels=8, sample_words=4096, output_words=2048
     ),
     "synth_ice40 -dsp": Geometry(
         lanes=1, contexts=1, modules=4, neurons=64, rows=512, groups=4, levels=4, sample_words=512, output_words=256
@@ -55,7 +56,7 @@ def test_the_floor_plan_knows_all_of_lanes_and_units(mapped: tuple[Geometry, str
     netlist = json.loads(written.read_text())["modules"]["top"]["cells"]
     plan = floor_plan(netlist, geometry, die)
     planned = Counter(netlist[name]["type"] for name in plan)
-    assert planned == {"MULT18X18D": contexts * (lanes + 5), "DP16KD": lanes * 4 + contexts * 4}
+    assert planned == {"MULT18X18D": contexts * (lanes + 5), "DP16KD": lanes * (5 + contexts) + contexts * 3}
     assert len(set(plan.values())) == len(plan)
     # From left to right the units and the lanes, from top to bottom the contexts.
     columns = {
@@ -64,6 +65,36 @@ def test_the_floor_plan_knows_all_of_lanes_and_units(mapped: tuple[Geometry, str
     }
     units = [int(place[1 : place.index("/")]) for name, place in plan.items() if ".neuron_" in name]
     assert max(units) <= min(columns[0]) and max(columns[0]) <= min(columns[1])
+
+
+def test_spacers_are_half_of_the_free_luts_and_in_whole_rows(
+    mapped: tuple[Geometry, str, dict[str, int], Path],
+) -> None:
+    die = find_die("LFE5U-85F", Geometry(lanes=8, contexts=8))
+    assert die is not None
+    row, total = 8 * len(die.columns), 83640
+    assert len(die.rows) * row == total
+    for used in (0, 41_000, 83_000, 90_000):
+        places = spacers({str(number): {"type": "LUT4"} for number in range(used)}, die)
+        assert len(set(places)) == len(places) and len(places) % row == 0
+        assert max(total - used, 0) / 2 - row < len(places) <= max(total - used, 0) / 2
+
+
+def test_each_multiplier_of_lanes_and_units_gets_the_register_behind_it(
+    mapped: tuple[Geometry, str, dict[str, int], Path],
+) -> None:
+    geometry, _, counts, written = mapped
+    if "MULT18X18D" not in counts:
+        pytest.skip("it is of ECP5s only")
+    cells = json.loads(written.read_text())["modules"]["top"]["cells"]
+    before = Counter(cell["type"] for cell in cells.values())
+    multipliers, gates = pack(cells)
+    after = Counter(cell["type"] for cell in cells.values())
+    assert multipliers >= geometry.contexts * (geometry.lanes + 5)
+    # Of each accumulator most bits are gates before an adder.
+    assert gates > 30 * geometry.contexts * geometry.lanes
+    assert before["LUT4"] - after["LUT4"] == gates and before["CCU2C"] == after["CCU2C"]
+    assert before["TRELLIS_FF"] - after["TRELLIS_FF"] >= 28 * multipliers
 
 
 def test_every_multiplier_is_one_of_the_fpga(mapped: tuple[Geometry, str, dict[str, int], Path]) -> None:
@@ -79,8 +110,8 @@ def test_memories_are_block_ram(mapped: tuple[Geometry, str, dict[str, int], Pat
     geometry, _, cells, _ = mapped
     lanes, contexts = geometry.lanes, geometry.contexts
     if "DP16KD" in cells:
-        a_lane = 1 + 2 + 1  # weights, their contrast, contrast of the gains
-        a_context = 4  # two banks of states, biases, targets
+        a_lane = 1 + 2 + 1 + 1 + contexts  # weights, their contrast, gains, their contrast, operands
+        a_context = 3  # two banks of states, biases with targets
         shared = 1 + 2 + 4 + 4 + 2 + 1  # sites, biases and their contrast, samples, outputs, schedule
         link = 3  # what waits, a request, an answer
         assert cells["DP16KD"] == lanes * a_lane + contexts * a_context + shared + link
