@@ -217,8 +217,12 @@ class Lane(wiring.Component):
 
         sum_width = formats.weight.width + formats.state.width + self._geometry.neurons.bit_length()
         # Stage 3: product. Stage 4: accumulate, from the half that is added for rounding.
-        product, total = self.products[context], Signal(signed(sum_width), name=f"total_{context}")
+        product = Signal(
+            signed(2 * bus.width), name=f"product_{context}", reset_less=True
+        )  # may be the multiplier's own
+        total = Signal(signed(sum_width), name=f"total_{context}")
         m.d.sync += product.eq(left * right)
+        m.d.comb += self.products[context].eq(product)
         half = Mux(doing.contrast, 1 << self._contrast_shift >> 1, 1 << self._bus_shift >> 1)
         half = Mux(doing.contrast_gain, Mux(masked, 0, 1 << self._gain_contrast_shift >> 1), half)
         if self._gain_shift != self._bus_shift:

@@ -259,7 +259,7 @@ class NeuronUnit(wiring.Component):
 
         def multiply(left, right, name: str):
             product = left * right
-            register = Signal(product.shape(), name=name)
+            register = Signal(product.shape(), name=name, reset_less=True)
             products.append(register.eq(product))
             return register
 

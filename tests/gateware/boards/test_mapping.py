@@ -59,12 +59,14 @@ def test_the_floor_plan_knows_all_of_lanes_and_units(mapped: tuple[Geometry, str
     assert planned == {"MULT18X18D": contexts * (lanes + 5), "DP16KD": lanes * (5 + contexts) + contexts * 3}
     assert len(set(plan.values())) == len(plan)
     # From left to right the units and the lanes, from top to bottom the contexts.
-    columns = {
-        lane: [int(place[1 : place.index("/")]) for name, place in plan.items() if f".lane_{lane}." in name]
-        for lane in range(lanes)
-    }
-    units = [int(place[1 : place.index("/")]) for name, place in plan.items() if ".neuron_" in name]
-    assert max(units) <= min(columns[0]) and max(columns[0]) <= min(columns[1])
+    for kind in ("MULT18X18D", "DP16KD"):
+        column = {
+            name: int(place[1 : place.index("/")]) for name, place in plan.items() if netlist[name]["type"] == kind
+        }
+        units = [x for name, x in column.items() if ".neuron_" in name]
+        first, second = ([x for name, x in column.items() if f".lane_{lane}." in name] for lane in range(lanes))
+        assert units and max(units) <= min(first, default=127)
+        assert max(first, default=0) <= min(second, default=127)
 
 
 def test_spacers_are_half_of_the_free_luts_and_in_whole_rows(
