@@ -215,11 +215,10 @@ class Lane(wiring.Component):
         with m.Else():
             m.d.sync += right.eq(Mux(doing.project, state, held_right))
 
-        sum_width = formats.weight.width + formats.state.width + self._geometry.neurons.bit_length()
         # Stage 3: product. Stage 4: accumulate, from the half that is added for rounding.
-        product = Signal(
-            signed(2 * bus.width), name=f"product_{context}", reset_less=True
-        )  # may be the multiplier's own
+        # The product's register may be the multiplier's own, if nothing but the clock governs it.
+        product = Signal(signed(2 * bus.width), name=f"product_{context}", reset_less=True)
+        sum_width = formats.weight.width + formats.state.width + self._geometry.neurons.bit_length()
         total = Signal(signed(sum_width), name=f"total_{context}")
         m.d.sync += product.eq(left * right)
         m.d.comb += self.products[context].eq(product)

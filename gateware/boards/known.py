@@ -18,12 +18,12 @@ _FULL_CLOCK = 45_000_000
 SMALL_ECP5 = Geometry(
     lanes=8, contexts=1, neurons=256, rows=1024, groups=8, levels=8, sample_words=8192, output_words=4096
 )
-"""For an LFE5U-25F; two contexts would take all of its 28 multipliers and 56 block RAMs (docs/boards.md)."""
+"""For an LFE5U-25F; two contexts would take all of its 28 multipliers."""
 
 MIDDLE_ECP5 = Geometry(
     lanes=8, contexts=3, neurons=256, rows=1024, groups=16, levels=8, sample_words=8192, output_words=4096
 )
-"""For an LFE5U-45F; five contexts would take 67 of its 72 multipliers."""
+"""For an LFE5U-45F; a fourth context would take all of its 108 block RAMs."""
 
 LARGE_ECP5 = Geometry(
     lanes=8, contexts=11, neurons=256, rows=2048, groups=16, levels=8, sample_words=8192, output_words=2048

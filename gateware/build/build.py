@@ -74,6 +74,10 @@ _SEEDS = (1, 2, 3, 4)
 """Seeds of the placement, tried in turn until timing is met: two lanes on an ECP5 reached 73 to 87 MHz with them."""
 
 
+_PATIENCE = 100
+"""Rounds of the router without fewer wires used twice, after which a placement is given up: it would go on for ever.
+One with eleven contexts took 106 in all, one of an iCEBreaker stayed at two wires for 6,000."""
+
 _FULL = re.compile(r"no BELs remaining to implement cell type '?(\w+)")
 """What nextpnr says if there are too few of something."""
 
@@ -257,10 +261,13 @@ def _build(
         pack_netlist(folder / "top.json")
     die = find_die(board.part, geometry)
     spacers = 0 if die is None else write_floor_plan(folder / "top.json", geometry, die)
+    report, log = None, folder / "top.tim"
     for seed in _SEEDS:
         stage(f"placing and routing, seed {seed} ({layout.version})")
+        log.unlink(missing_ok=True)
         try:
-            run_build_tool(layout, [*steps[layout.name], "--seed", str(seed)], folder)
+            if not run_build_tool(layout, [*steps[layout.name], "--seed", str(seed)], folder, lambda: _stuck(log)):
+                continue
         except ToolError as error:
             full = _FULL.search(str(error))
             if full is None:
@@ -274,6 +281,11 @@ def _build(
         report = make_report(board, geometry, build, versions, routed, speed, spacers)
         if report.met:
             break
+    if report is None:
+        raise ToolError(
+            f"The gateware could not be routed on {board.part} from any of {len(_SEEDS)} placements: it has too few "
+            f"wires for {geometry}. Build fewer lanes or contexts (--geometry)"
+        )
     report.save(folder / "build.json")
     stage(f"packing ({packing.version})")
     run_build_tool(packing, steps[packing.name], folder)
@@ -281,6 +293,13 @@ def _build(
     for path in folder.iterdir():
         if path.name not in kept:
             path.unlink()
+
+
+def _stuck(log: Path) -> bool:
+    """Whether the router has not come nearer to its end for long, by nextpnr's log."""
+    rounds = re.findall(r"overused=(\d+)", log.read_text(errors="replace")) if log.exists() else []
+    twice = [int(count) for count in rounds]
+    return len(twice) > _PATIENCE and min(twice[-_PATIENCE:]) >= min(twice[:-_PATIENCE])
 
 
 def _steps(script: str) -> Iterator[tuple[str, list[str]]]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
@@ -88,8 +89,21 @@ def _prepare(tool: Tool) -> None:
             subprocess.run([*tool.command, "--version"], check=False, capture_output=True)
 
 
-def run_build_tool(tool: Tool, arguments: Sequence[str], folder: Path) -> None:
+def run_build_tool(
+    tool: Tool, arguments: Sequence[str], folder: Path, hopeless: Callable[[], bool] = lambda: False
+) -> bool:
     """Run a tool in a folder; what it says goes to ``NAME.log`` there.
+
+    Parameters
+    ----------
+    tool, arguments, folder
+        What to run, and where.
+    hopeless
+        Asked each second whether it is to be stopped.
+
+    Returns
+    -------
+    Whether it came to its end.
 
     Raises
     ------
@@ -99,16 +113,21 @@ def run_build_tool(tool: Tool, arguments: Sequence[str], folder: Path) -> None:
     log = folder / f"{tool.name}.log"
     _prepare(tool)
     with log.open("w+", encoding="utf-8", errors="replace") as output:
-        process = subprocess.run(
-            [*tool.command, *arguments],
-            check=False,
-            cwd=folder,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
+        command = [*tool.command, *arguments]
+        with subprocess.Popen(
+            command, cwd=folder, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
+        ) as process:
+            try:
+                while process.poll() is None:
+                    with suppress(subprocess.TimeoutExpired):
+                        process.wait(timeout=1)
+                    if process.returncode is None and hopeless():
+                        return False
+            finally:
+                process.kill()
         if process.returncode:
             output.seek(0)
             lines = [line.strip() for line in output if line.strip()] or ["no message"]
             first = next((line for line in lines if "error" in line.lower()), lines[-1])
             raise ToolError(f"{tool.name} failed with exit code {process.returncode} ({first}): see {log}")
+    return True

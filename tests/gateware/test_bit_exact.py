@@ -60,6 +60,12 @@ def test_rank_64_takes_several_passes(sim_device, lanes, contexts) -> None:
     check(sim_device(lanes, contexts), network, Schedule(6, 4, temperature=1e-3), size=0.2, seed=1, batch=4)
 
 
+def test_the_noise_of_sixteen_contexts_is_started_before_any_is_drawn(sim_device) -> None:
+    """They are started one after the other, and with the smallest network the first step has its forces soonest."""
+    network = Network((Module("x", 1, clamped=True), Module("y", 1)), (Coupling("x", "y", 1),), "y")
+    check(sim_device(1, 16), network, Schedule(1, 1, temperature=1e-2), size=0.2, seed=1, batch=17)
+
+
 def check(device, network, schedule, size, seed, batch) -> None:
     """Run the same on the gateware and on the golden model."""
     geometry = device.identity.details["geometry"]

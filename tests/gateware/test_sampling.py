@@ -63,6 +63,13 @@ def test_every_sample_state_and_counter(sim_device, lanes, contexts, network, pr
     check(sim_device(lanes, contexts), network, program, size, seed, batch, first)
 
 
+def test_the_noise_of_sixteen_contexts_is_started_before_any_is_drawn(sim_device):
+    """They are started one after the other; an update draws for the first at once."""
+    network = Network((Module("x", 1, clamped=True), Module("y", 1)), (Coupling("x", "y", 1),), "y", dt=0.25)
+    factors = np.array([[0, 0, 0, 0.5], [0.7, 0.5, 0, 0.4]])
+    check(sim_device(1, 16), network, Program("x", np.array([0]), factors, 1, 0.01), 0.3, 1, 17, 0)
+
+
 def test_training_knows_nothing_of_it(sim_device):
     """A minibatch with noise, before and after a reverse process whose samples have other numbers, is the same."""
     device, golden = sim_device(2, 3), Golden()

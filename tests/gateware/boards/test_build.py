@@ -1,6 +1,7 @@
 """Builds: geometry from text, the report, and how many cycles a step takes."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -64,19 +65,55 @@ def report(fmax: float) -> BuildReport:
 def test_a_layout_is_made_anew_until_its_timing_is_met(monkeypatch, tmp_path, reached, tried) -> None:
     seeds = []
 
-    def run(tool: Tool, arguments: list[str], folder: Path) -> None:
+    def run(tool: Tool, arguments: list[str], folder: Path, hopeless=None) -> bool:
         """The tool's part, as far as the build looks at it."""
         if tool.name == "nextpnr-ice40":
             seeds.append(int(arguments[arguments.index("--seed") + 1]))
             fmax = {"clk": {"achieved": reached[len(seeds) - 1], "constraint": 24.0}}
             made = {"utilization": {}, "fmax": fmax, "critical_paths": []}
             (folder / "report.json").write_text(json.dumps(made))
+        return True
 
     monkeypatch.setenv("EQUIPOISE_CACHE", str(tmp_path))
     monkeypatch.setattr(build, "run_build_tool", run)
     made = build_bitstream(BOARDS["icebreaker"])
     assert seeds == list(range(1, tried + 1))
     assert made.report.fmax_mhz == reached[tried - 1]
+
+
+@pytest.mark.parametrize(("stuck", "ends"), [({1, 2}, 3), ({1, 2, 3, 4}, None)])
+def test_a_placement_that_the_router_is_stuck_with_is_given_up(monkeypatch, tmp_path, stuck, ends) -> None:
+    def run(tool: Tool, arguments: list[str], folder: Path, hopeless=lambda: False) -> bool:
+        """The tool's part, as far as the build looks at it."""
+        if tool.name != "nextpnr-ice40":
+            return True
+        seed = int(arguments[arguments.index("--seed") + 1])
+        rounds = [*range(150, 1, -1), *[2] * (101 if seed in stuck else 99), 0]
+        for number in range(len(rounds)):
+            lines = [f"Info: iter={n} wires=1 overused={count} overuse=1" for n, count in enumerate(rounds[:number])]
+            (folder / "top.tim").write_text("\n".join(lines))
+            if hopeless():
+                return False
+        fmax = {"clk": {"achieved": 25.0, "constraint": 24.0}}
+        made = {"utilization": {}, "fmax": fmax, "critical_paths": [], "seed": seed}
+        (folder / "report.json").write_text(json.dumps(made))
+        return True
+
+    monkeypatch.setenv("EQUIPOISE_CACHE", str(tmp_path))
+    monkeypatch.setattr(build, "run_build_tool", run)
+    if ends is None:
+        with pytest.raises(ToolError, match=r"could not be routed on iCE40UP5K from any of 4 placements: .*--geometry"):
+            build_bitstream(BOARDS["icebreaker"])
+    else:
+        made = build_bitstream(BOARDS["icebreaker"])
+        assert json.loads((made.folder / "report.json").read_text())["seed"] == ends
+
+
+def test_a_tool_that_is_stopped_is_gone(tmp_path: Path) -> None:
+    tool = Tool("tool", ("/bin/sh", "-c", "echo $$ > pid; exec sleep 600"), "1")
+    assert not tools.run_build_tool(tool, [], tmp_path, (tmp_path / "pid").exists)
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / "pid").read_text()), 0)
 
 
 def test_report(tmp_path: Path) -> None:
@@ -161,7 +198,7 @@ def test_a_tool_is_first_used_by_one_process_at_a_time(tmp_path, monkeypatch):
 
     monkeypatch.setattr(tools.platformdirs, "user_cache_path", lambda *names, **options: tmp_path)
     monkeypatch.setattr(tools.subprocess, "run", run)
-    tools.run_build_tool(Tool("yosys", (sys.executable, "-c", "tool"), "1"), ["-p", "script"], tmp_path)
-    assert held == [[sys.executable, "-c", "tool", "--version"]]
-    tools.run_build_tool(Tool("yosys", ("/usr/bin/yosys",), "1"), ["-p", "script"], tmp_path)
+    tools.run_build_tool(Tool("yosys", (sys.executable, "-c", "pass"), "1"), ["-p", "script"], tmp_path)
+    assert held == [[sys.executable, "-c", "pass", "--version"]]
+    tools.run_build_tool(Tool("yosys", ("/bin/true",), "1"), ["-p", "script"], tmp_path)
     assert len(held) == 1
