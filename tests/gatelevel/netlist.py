@@ -90,6 +90,7 @@ def synthesise(family: Family, folder: Path) -> str:
     netlist = (folder / "netlist.v").read_text()
     cells = Counter(re.findall(r"^  ([A-Z]\w+) (?:#\(|\\)", netlist, re.MULTILINE))
     sizes = family.geometry
+    assert family.name != "ecp5" or "REG_OUTPUT_CLK" in netlist  # packed
     multipliers = (sizes.lanes + (4 if sizes.compact else 5)) * sizes.contexts
     assert set(cells) >= set(family.cells) and cells[family.cells[0]] >= multipliers, cells
     return netlist

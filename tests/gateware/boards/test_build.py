@@ -128,6 +128,12 @@ def test_report(tmp_path: Path) -> None:
     assert table["clock"] == "60.0 MHz, fmax 61.2 MHz: met"
 
 
+def test_spacers_are_not_counted_as_logic() -> None:
+    counts = {"TRELLIS_COMB": {"used": 68_000, "available": 83_640}, "TRELLIS_FF": {"used": 100, "available": 83_640}}
+    made = make_report(BOARD, BOARD.geometry, bytes(8), {}, routed(61.25) | {"utilization": counts}, None, 20_000)
+    assert made.used == {"LUTs": (48_000, 83_640), "registers": (100, 83_640)}
+
+
 def test_report_of_timing_not_met() -> None:
     made = report(59.99)
     assert not made.met and dict(made.rows())["clock"].endswith("NOT MET")

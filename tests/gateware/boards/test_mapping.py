@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -67,6 +68,13 @@ def test_the_floor_plan_knows_all_of_lanes_and_units(mapped: tuple[Geometry, str
         first, second = ([x for name, x in column.items() if f".lane_{lane}." in name] for lane in range(lanes))
         assert units and max(units) <= min(first, default=127)
         assert max(first, default=0) <= min(second, default=127)
+    for lane in range(lanes):
+        row = {
+            int(found[1]): int(place[place.index("/Y") + 2 : place.rindex("/")])
+            for name, place in plan.items()
+            if (found := re.search(rf"\.lane_{lane}\.operands_(\d+)\.", name))
+        }
+        assert row[0] < row[1]
 
 
 def test_spacers_are_half_of_the_free_luts_and_in_whole_rows(
