@@ -217,11 +217,12 @@ class Lane(wiring.Component):
 
         # Stage 3: product. Stage 4: accumulate, from the half that is added for rounding.
         # The product's register may be the multiplier's own, if nothing but the clock governs it.
-        product = Signal(signed(2 * bus.width), name=f"product_{context}", reset_less=True)
+        register = Signal(signed(2 * bus.width), name=f"product_{context}", reset_less=True)
+        product = self.products[context]
         sum_width = formats.weight.width + formats.state.width + self._geometry.neurons.bit_length()
         total = Signal(signed(sum_width), name=f"total_{context}")
-        m.d.sync += product.eq(left * right)
-        m.d.comb += self.products[context].eq(product)
+        m.d.sync += register.eq(left * right)
+        m.d.comb += product.eq(register)
         half = Mux(doing.contrast, 1 << self._contrast_shift >> 1, 1 << self._bus_shift >> 1)
         half = Mux(doing.contrast_gain, Mux(masked, 0, 1 << self._gain_contrast_shift >> 1), half)
         if self._gain_shift != self._bus_shift:

@@ -21,9 +21,9 @@ SMALL_ECP5 = Geometry(
 """For an LFE5U-25F; two contexts would take all of its 28 multipliers."""
 
 MIDDLE_ECP5 = Geometry(
-    lanes=8, contexts=3, neurons=256, rows=1024, groups=16, levels=8, sample_words=8192, output_words=4096
+    lanes=8, contexts=2, neurons=256, rows=2048, groups=16, levels=8, sample_words=8192, output_words=2048
 )
-"""For an LFE5U-45F; a fourth context would take all of its 108 block RAMs."""
+"""For an LFE5U-45F: all of its 108 block RAMs, and 28 of its 72 multipliers; three contexts were not routed."""
 
 LARGE_ECP5 = Geometry(
     lanes=8, contexts=11, neurons=256, rows=2048, groups=16, levels=8, sample_words=8192, output_words=2048

@@ -27,8 +27,9 @@ from ...substrate.files import locked
 from ...substrate.geometry import Geometry
 from ...substrate.network import Network
 from ..boards.board import Board
-from .floorplan import find_die, write_floor_plan
-from .packing import pack_netlist
+from .floorplan import find_die, place
+from .netlist import edited_cells
+from .packing import pack
 from .report import RESOURCES, BuildReport, make_report, project
 from .tools import Tool, find_build_tool, run_build_tool
 
@@ -257,10 +258,13 @@ def _build(
     synthesis, layout, packing = tools
     stage(f"synthesising ({synthesis.version})")
     run_build_tool(synthesis, steps[synthesis.name], folder)
+    spacers = 0
     if board.family == "ecp5":
-        pack_netlist(folder / "top.json")
-    die = find_die(board.part, geometry)
-    spacers = 0 if die is None else write_floor_plan(folder / "top.json", geometry, die)
+        die = find_die(board.part, geometry)
+        with edited_cells(folder / "top.json") as cells:
+            pack(cells)
+            if die is not None:
+                spacers = place(cells, geometry, die)
     report, log = None, folder / "top.tim"
     for seed in _SEEDS:
         stage(f"placing and routing, seed {seed} ({layout.version})")

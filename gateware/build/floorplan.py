@@ -9,18 +9,16 @@ still be packed without a gap. So rows of it, all over the chip, are taken by sp
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import accumulate
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from ...substrate.geometry import Geometry
+from .netlist import Cells, bits_of
 
-__all__ = ["Die", "find_die", "floor_plan", "spacers", "write_floor_plan"]
+__all__ = ["Die", "find_die", "floor_plan", "place", "spacers"]
 
 UNIT = 5
 """Multipliers of a neuron unit."""
@@ -91,7 +89,7 @@ def find_die(part: str, geometry: Geometry) -> Die | None:
     return die if die and 4 * geometry.contexts * (UNIT + geometry.lanes) > len(die.places(die.multipliers)) else None
 
 
-def floor_plan(cells: dict[str, Any], geometry: Geometry, die: Die) -> dict[str, str]:
+def floor_plan(cells: Cells, geometry: Geometry, die: Die) -> dict[str, str]:
     """Places of the multipliers and block RAMs of lanes and neuron units, by the names of the cells.
 
     Parameters
@@ -121,7 +119,7 @@ def floor_plan(cells: dict[str, Any], geometry: Geometry, die: Die) -> dict[str,
     return plan
 
 
-def spacers(cells: dict[str, Any], die: Die) -> list[str]:
+def spacers(cells: Cells, die: Die) -> list[str]:
     """Places of the LUTs of rows that are to stay free of logic: as many as are half of the LUTs that are not used."""
     row = [f"SLICE{name}.K{number}" for name in "ABCD" for number in range(2)]
     used = sum(_LUTS.get(cell["type"], 0) for cell in cells.values())
@@ -131,22 +129,19 @@ def spacers(cells: dict[str, Any], die: Die) -> list[str]:
     return [f"X{x}/Y{y}/{name}" for y in rows for x in die.columns for name in row]
 
 
-def write_floor_plan(netlist: Path, geometry: Geometry, die: Die) -> int:
-    """Write the plan into the netlist, for nextpnr; returns how many LUTs are spacers."""
-    content = json.loads(netlist.read_text())
-    cells = content["modules"]["top"]["cells"]
-    for name, place in floor_plan(cells, geometry, die).items():
-        cells[name]["attributes"]["BEL"] = place
+def place(cells: Cells, geometry: Geometry, die: Die) -> int:
+    """Give cells their places, for nextpnr, and add spacers; returns how many."""
+    for name, where in floor_plan(cells, geometry, die).items():
+        cells[name]["attributes"]["BEL"] = where
     places = spacers(cells, die)
-    for number, place in enumerate(places):
+    for number, where in enumerate(places):
         cells[f"spacer_{number}"] = {
             "type": "LUT4",
             "parameters": {"INIT": "0" * 16},
-            "attributes": {"BEL": place},
+            "attributes": {"BEL": where},
             "port_directions": {},
             "connections": {},
         }
-    netlist.write_text(json.dumps(content))
     return len(places)
 
 
@@ -162,9 +157,9 @@ def _spread(names: list[str], places: list[Place]) -> dict[str, str]:
     return {name: str(places[number * len(places) // len(names)]) for number, name in enumerate(names)}
 
 
-def _multipliers(cells: dict[str, Any]) -> dict[int, list[str]]:
+def _multipliers(cells: Cells) -> dict[int, list[str]]:
     """Multipliers of each column, by their contexts: those of neuron units in their order there, then lane by lane."""
-    drivers = {bit: name for name, cell in cells.items() for bit in _bits(cell, "output")}
+    drivers = {bit: name for name, cell in cells.items() for _, bit in bits_of(cell, "output")}
     found: dict[int, list[tuple[int, str]]] = defaultdict(list)
     of_units: Counter[int] = Counter()
     for name in sorted(name for name, cell in cells.items() if cell["type"] == "MULT18X18D"):
@@ -173,13 +168,13 @@ def _multipliers(cells: dict[str, Any]) -> dict[int, list[str]]:
             found[of_units[context]].append((context, name))
             of_units[context] += 1
         else:  # a lane's may have the name of what its product goes to; but what goes in is named by the lane
-            operands = (_OPERAND.search(drivers.get(bit, "")) for bit in _bits(cells[name], "input"))
+            operands = (_OPERAND.search(drivers.get(bit, "")) for _, bit in bits_of(cells[name], "input"))
             if lane := next(filter(None, operands), None):
                 found[UNIT + int(lane[1])].append((int(lane[2]), name))
     return {column: [name for _, name in sorted(multipliers)] for column, multipliers in found.items()}
 
 
-def _memories(cells: dict[str, Any]) -> list[tuple[list[str], list[str]]]:
+def _memories(cells: Cells) -> list[tuple[list[str], list[str]]]:
     """Block RAMs of the neuron units, and of lane by lane: those of contexts, by context, and others."""
     found: dict[int, tuple[list[tuple[int, str]], list[str]]] = defaultdict(lambda: ([], []))
     for name in sorted(name for name, cell in cells.items() if cell["type"] == "DP16KD"):
@@ -192,9 +187,3 @@ def _memories(cells: dict[str, Any]) -> list[tuple[list[str], list[str]]]:
             else:
                 others.append(name)
     return [([name for _, name in sorted(found[key][0])], found[key][1]) for key in sorted(found)]
-
-
-def _bits(cell: dict[str, Any], direction: str) -> Iterator[Any]:
-    for port, bits in cell["connections"].items():
-        if cell["port_directions"][port] == direction:
-            yield from bits

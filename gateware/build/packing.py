@@ -7,14 +7,12 @@ short of.
 
 from __future__ import annotations
 
-import json
 from collections import Counter, defaultdict
-from pathlib import Path
 from typing import Any
 
-__all__ = ["pack", "pack_netlist"]
+from .netlist import Cells, bits_of
 
-Cells = dict[str, Any]
+__all__ = ["pack"]
 
 _SUM = 0x96AA
 """Of a LUT in a carry chain with input D at 1: the sum of A and B if C is 0; and, with D at 0, what is carried: A."""
@@ -35,21 +33,12 @@ def pack(cells: Cells) -> tuple[int, int]:
     return _registers(cells), _gates(cells)
 
 
-def pack_netlist(netlist: Path) -> None:
-    """Pack a netlist where it is."""
-    content = json.loads(netlist.read_text())
-    pack(content["modules"]["top"]["cells"])
-    netlist.write_text(json.dumps(content))
-
-
 def _registers(cells: Cells) -> int:
     """Registers of products, if nothing but the clock governs them, and nothing else sees what they are of."""
     sinks: dict[Any, list[tuple[str, str]]] = defaultdict(list)
     for name, cell in cells.items():
-        for port, bits in cell["connections"].items():
-            if cell["port_directions"][port] == "input":
-                for bit in bits:
-                    sinks[bit].append((name, port))
+        for port, bit in bits_of(cell, "input"):
+            sinks[bit].append((name, port))
     packed = 0
     for cell in [cell for cell in cells.values() if cell["type"] == "MULT18X18D"]:
         ports = cell["connections"]
@@ -84,13 +73,7 @@ def _is_plain(cell: dict[str, Any]) -> bool:
 
 def _gates(cells: Cells) -> int:
     """Gates of two inputs that only a carry chain's input B sees."""
-    readers = Counter(
-        bit
-        for cell in cells.values()
-        for port, bits in cell["connections"].items()
-        if cell["port_directions"][port] == "input"
-        for bit in bits
-    )
+    readers = Counter(bit for cell in cells.values() for _, bit in bits_of(cell, "input"))
     luts = {cell["connections"]["Z"][0]: name for name, cell in cells.items() if cell["type"] == "LUT4"}
     packed = 0
     for cell in [cell for cell in cells.values() if cell["type"] == "CCU2C"]:

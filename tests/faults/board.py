@@ -91,7 +91,7 @@ class _Lane(Lane):
                 m.d.comb += port.addr[-1].eq(0)
         if self._number == 0:
             with m.If(_chosen(m, Fault.DEAD_MULTIPLIER)):
-                m.d.sync += self.products[1].eq(0)
+                m.d.comb += self.products[1].eq(0)
         if self._number == 1:
             (weight_write,), (gain_write,) = weights.write_ports, gains.write_ports
             with m.If(_chosen(m, Fault.STUCK_BIT) & (weight_write.addr == 37)):
@@ -99,7 +99,7 @@ class _Lane(Lane):
             with m.If(_chosen(m, Fault.STUCK_LINE)):
                 m.d.comb += gain_write.data[11].eq(1)
             with m.If(_chosen(m, Fault.DEAD_LANE)):
-                m.d.sync += [product.eq(0) for product in self.products]
+                m.d.comb += [product.eq(0) for product in self.products]
             self._upset(m, Fault.UPSET_GAIN, gain_write, 0)
         if self._number == 0:
             (weight_write,) = weights.write_ports

@@ -14,7 +14,8 @@ from amaranth.back import rtlil
 
 from equipoise.gateware.boards import BOARDS
 from equipoise.gateware.build.build import COLLISIONS, ICE40_MEMORIES
-from equipoise.gateware.build.packing import pack_netlist
+from equipoise.gateware.build.netlist import edited_cells
+from equipoise.gateware.build.packing import pack
 from equipoise.gateware.device import Device
 from equipoise.sim import build as product
 from equipoise.sim.build import BOARD_ID, CLOCK, BoardBuild
@@ -84,7 +85,8 @@ def synthesise(family: Family, folder: Path) -> str:
     script = f"read_rtlil design.il; {family.prepare} {family.synthesis} -top device; delete t:$scopeinfo; "
     if family.name == "ecp5":  # as a build does
         run_yosys(f"{script} rename -top top; write_json netlist.json", folder)
-        pack_netlist(folder / "netlist.json")
+        with edited_cells(folder / "netlist.json") as cells:
+            pack(cells)
         script = "read_json netlist.json; rename -top device; "
     run_yosys(f"{script} write_verilog -noattr netlist.v", folder)
     netlist = (folder / "netlist.v").read_text()

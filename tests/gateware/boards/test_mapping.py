@@ -11,7 +11,8 @@ import pytest
 from amaranth.back import rtlil
 
 from equipoise.gateware.build.build import COLLISIONS
-from equipoise.gateware.build.floorplan import find_die, floor_plan, spacers
+from equipoise.gateware.build.floorplan import find_die, floor_plan, place, spacers
+from equipoise.gateware.build.netlist import Cells
 from equipoise.gateware.build.packing import pack
 from equipoise.gateware.device import Device
 from equipoise.substrate.geometry import Geometry
@@ -77,9 +78,7 @@ def test_the_floor_plan_knows_all_of_lanes_and_units(mapped: tuple[Geometry, str
         assert row[0] < row[1]
 
 
-def test_spacers_are_half_of_the_free_luts_and_in_whole_rows(
-    mapped: tuple[Geometry, str, dict[str, int], Path],
-) -> None:
+def test_spacers_are_half_of_the_free_luts_and_in_whole_rows() -> None:
     die = find_die("LFE5U-85F", Geometry(lanes=8, contexts=8))
     assert die is not None
     row, total = 8 * len(die.columns), 83640
@@ -88,6 +87,8 @@ def test_spacers_are_half_of_the_free_luts_and_in_whole_rows(
         places = spacers({str(number): {"type": "LUT4"} for number in range(used)}, die)
         assert len(set(places)) == len(places) and len(places) % row == 0
         assert max(total - used, 0) / 2 - row < len(places) <= max(total - used, 0) / 2
+    cells: Cells = {}
+    assert place(cells, Geometry(), die) == len(cells) == len({cell["attributes"]["BEL"] for cell in cells.values()})
 
 
 def test_each_multiplier_of_lanes_and_units_gets_the_register_behind_it(
